@@ -1,0 +1,658 @@
+/* From options to a plan (os/start.h), and the handle of what was started.
+ *
+ * The handle's lock guards `ended` and the moment of reaping: as long as the process is not
+ * reaped its pid and its group cannot be recycled, so kill(-pid) under the lock never hits a
+ * stranger. Waiting itself happens outside of the lock, on the pidfd. */
+#include <brood/spawn.h>
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/fail.h"
+#include "os/clock.h"
+#include "os/contain.h"
+#include "os/fd.h"
+#include "os/process.h"
+#include "os/self.h"
+#include "os/socket.h"
+#include "os/start.h"
+
+struct brood_child {
+	pthread_mutex_t lock;
+	struct bri_process process; /* our direct child: the program, or its container helper */
+	pid_t pid;                  /* the program */
+	uint64_t generation;        /* of the process that made the handle */
+	int control;                /* to the container helper; -1: not contained */
+	int streams[3];
+	bool own_group;
+	bool ended; /* reaped; `record` is final */
+	brood_exit record;
+};
+
+/* What a start needs, until it has happened. */
+struct plan {
+	const brood_spawn_opts *opts;
+	const char *const *argv;
+	const char *program;
+	struct bri_start start;
+	struct bri_start_error error;
+	const char *const *candidates; /* owned */
+	struct bri_move *moves;        /* owned */
+	struct bri_limit *limits;      /* owned */
+	const char **helper_argv;      /* owned; contained only */
+	int opened[6];                 /* descriptors to close after the start, -1: none */
+	size_t n_opened;
+	int streams[3]; /* the parent's ends */
+	int control;    /* the parent's end */
+};
+
+extern char **environ;
+
+static void plan_fini(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n_opened; i++)
+		bri_closep(&plan->opened[i]);
+	for (int i = 0; i < 3; i++)
+		bri_closep(&plan->streams[i]);
+	bri_closep(&plan->control);
+	free((void *)plan->candidates);
+	free(plan->moves);
+	free(plan->limits);
+	free(plan->helper_argv);
+}
+
+static int plan_words(struct plan *plan)
+{
+	brood_fail *fail = plan->opts->fail;
+	const char *path = NULL;
+	int r;
+
+	if (plan->argv == NULL || plan->argv[0] == NULL)
+		return bri_fail(fail, "argv", EINVAL, "no program given");
+	plan->program = plan->opts->executable != NULL ? plan->opts->executable : plan->argv[0];
+	if (*plan->program == '\0')
+		return bri_fail(fail, "argv", EINVAL, "the program's name is empty");
+	plan->start.envp = plan->opts->env != NULL ? plan->opts->env : (const char *const *)environ;
+	for (size_t i = 0; plan->start.envp != NULL && plan->start.envp[i] != NULL; i++) {
+		const char *entry = plan->start.envp[i];
+
+		if (plan->opts->env != NULL && (*entry == '=' || strchr(entry, '=') == NULL))
+			return bri_fail(fail, "env", EINVAL, "entry %zu is not NAME=value", i);
+		if (path == NULL && strncmp(entry, "PATH=", 5) == 0)
+			path = entry + 5;
+	}
+	r = bri_candidates(plan->program, path, &plan->candidates);
+	if (r < 0)
+		return bri_fail(fail, "argv", r, "%s", plan->program);
+	plan->start.argv = plan->argv;
+	plan->start.candidates = plan->candidates;
+	return 0;
+}
+
+static void plan_move(struct plan *plan, int from, int to)
+{
+	plan->moves[plan->start.n_moves++] = (struct bri_move){ .from = from, .to = to };
+}
+
+/* Something that plan_fini() closes in the parent. */
+static int plan_opened(struct plan *plan, int fd)
+{
+	plan->opened[plan->n_opened++] = fd;
+	return fd;
+}
+
+static int plan_pipe(struct plan *plan, int which)
+{
+	int ours, theirs, r;
+
+	r = which == 0 ? bri_pipe(&theirs, &ours) : bri_pipe(&ours, &theirs);
+	if (r < 0)
+		return bri_fail(plan->opts->fail, "pipe", r, "descriptor %d", which);
+	plan->streams[which] = ours;
+	plan_move(plan, plan_opened(plan, theirs), which);
+	return 0;
+}
+
+static int plan_file(struct plan *plan, int which, const char *path, int flags, mode_t mode)
+{
+	int fd;
+
+	if (path == NULL)
+		return bri_fail(plan->opts->fail, "stdio", EINVAL, "descriptor %d: no path", which);
+	if (flags == 0 && which != 0)
+		flags = O_WRONLY | O_CREAT | O_TRUNC;
+	fd = bri_open(path, flags, mode != 0 ? mode : 0666);
+	if (fd < 0)
+		return bri_fail(plan->opts->fail, "open", fd, "%s", path);
+	plan_move(plan, plan_opened(plan, fd), which);
+	return 0;
+}
+
+static int plan_stdio(struct plan *plan, int which, const brood_stdio *stdio)
+{
+	switch (stdio->kind) {
+	case BROOD_STDIO_INHERIT:
+		return 0;
+	case BROOD_STDIO_NULL:
+		return plan_file(plan, which, "/dev/null", O_RDWR, 0);
+	case BROOD_STDIO_FD:
+		if (fcntl(stdio->fd, F_GETFD) < 0)
+			return bri_fail(plan->opts->fail, "stdio", EBADF, "descriptor %d: %d is not open",
+					which, stdio->fd);
+		plan_move(plan, stdio->fd, which);
+		return 0;
+	case BROOD_STDIO_FILE:
+		return plan_file(plan, which, stdio->path, stdio->flags, stdio->mode);
+	case BROOD_STDIO_PIPE:
+		return plan_pipe(plan, which);
+	case BROOD_STDIO_STDOUT:
+		if (which != 2)
+			break;
+		/* What .out made is the last move so far, if it made one. */
+		if (plan->opts->out.kind == BROOD_STDIO_INHERIT)
+			plan_move(plan, 1, 2);
+		else
+			plan_move(plan, plan->moves[plan->start.n_moves - 1].from, 2);
+		return 0;
+	case BROOD_STDIO_CLOSED:
+		plan_move(plan, -1, which);
+		return 0;
+	}
+	return bri_fail(plan->opts->fail, "stdio", EINVAL, "descriptor %d: no such kind %d", which,
+			(int)stdio->kind);
+}
+
+static int by_target(const void *a, const void *b)
+{
+	const struct bri_move *x = a, *y = b;
+
+	return (x->to > y->to) - (x->to < y->to);
+}
+
+static int plan_descriptors(struct plan *plan)
+{
+	const brood_spawn_opts *opts = plan->opts;
+	const brood_stdio *stdio[3] = { &opts->in, &opts->out, &opts->err };
+	int r;
+
+	plan->moves = calloc(opts->n_pass + 4, sizeof(*plan->moves));
+	if (plan->moves == NULL)
+		return bri_fail(opts->fail, "memory", ENOMEM, NULL);
+	plan->start.moves = plan->moves;
+	for (int i = 0; i < 3; i++) {
+		r = plan_stdio(plan, i, stdio[i]);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < opts->n_pass; i++) {
+		int fd = opts->pass[i].fd, as = opts->pass[i].as != 0 ? opts->pass[i].as : fd;
+
+		if (as < 3)
+			return bri_fail(opts->fail, "pass", EINVAL, "descriptor %d as %d: 0 to 2 are .in, "
+					".out and .err", fd, as);
+		if (fcntl(fd, F_GETFD) < 0)
+			return bri_fail(opts->fail, "pass", EBADF, "descriptor %d is not open", fd);
+		plan_move(plan, fd, as);
+	}
+	qsort(plan->moves, plan->start.n_moves, sizeof(*plan->moves), by_target);
+	for (size_t i = 1; i < plan->start.n_moves; i++)
+		if (plan->moves[i].to == plan->moves[i - 1].to)
+			return bri_fail(opts->fail, "pass", EINVAL, "descriptor %d is given twice",
+					plan->moves[i].to);
+	return 0;
+}
+
+static int plan_limits(struct plan *plan)
+{
+	const brood_spawn_opts *opts = plan->opts;
+
+	if (opts->n_rlimits == 0)
+		return 0;
+	plan->limits = calloc(opts->n_rlimits, sizeof(*plan->limits));
+	if (plan->limits == NULL)
+		return bri_fail(opts->fail, "memory", ENOMEM, NULL);
+	for (size_t i = 0; i < opts->n_rlimits; i++) {
+		if (opts->rlimits[i].soft > opts->rlimits[i].hard)
+			return bri_fail(opts->fail, "rlimit", EINVAL, "limit %d: soft is above hard",
+					opts->rlimits[i].resource);
+		plan->limits[i] = (struct bri_limit){ .resource = opts->rlimits[i].resource,
+						      .soft = opts->rlimits[i].soft,
+						      .hard = opts->rlimits[i].hard };
+	}
+	plan->start.limits = plan->limits;
+	plan->start.n_limits = opts->n_rlimits;
+	return 0;
+}
+
+static void plan_rest(struct plan *plan)
+{
+	const brood_spawn_opts *opts = plan->opts;
+	struct bri_start *start = &plan->start;
+
+	start->cwd = opts->cwd;
+	start->group = opts->group == BROOD_GROUP_SESSION ? BRI_GROUP_SESSION :
+		       opts->group == BROOD_GROUP_NEW     ? BRI_GROUP_NEW :
+							    BRI_GROUP_INHERIT;
+	start->inherit_signals = opts->signals == BROOD_SIGNALS_INHERIT;
+	start->nice = opts->nice;
+	start->umask = opts->umask;
+	start->uid = opts->uid;
+	start->gid = opts->gid;
+	start->groups = opts->groups;
+	start->n_groups = opts->groups != NULL ? opts->n_groups : 0;
+	/* A program that changes its user and keeps root's groups keeps root's rights. Who may not
+	 * set groups has none to lose by it. */
+	start->set_groups = opts->groups != NULL || ((opts->uid != NULL || opts->gid != NULL) && geteuid() == 0);
+}
+
+/* The folder of the file that holds this very function: libbrood.so, or a static program. */
+static int own_folder(char *folder, size_t size)
+{
+	Dl_info info;
+	char *slash;
+
+	if (dladdr((void *)(uintptr_t)own_folder, &info) == 0 || info.dli_fname == NULL ||
+	    strlen(info.dli_fname) >= size)
+		return -ENOENT;
+	slash = strrchr(strcpy(folder, info.dli_fname), '/');
+	if (slash == NULL)
+		return -ENOENT;
+	*slash = '\0';
+	return 0;
+}
+
+/* Finds the helper relative to the library (a build tree, lib/, lib/<triplet>/, bin/), then where
+ * it was meant to be installed. */
+static int find_helper(char *path, size_t size)
+{
+	static const char *const beside[] = { "../helpers", "../libexec/brood", "../../libexec/brood" };
+	char folder[PATH_MAX];
+
+	if (own_folder(folder, sizeof(folder)) == 0)
+		for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
+			if (snprintf(path, size, "%s/%s/brood-container", folder, beside[i]) < (int)size &&
+			    access(path, X_OK) == 0)
+				return 0;
+	if (snprintf(path, size, "%s/brood-container", BROOD_LIBEXEC_DIR) >= (int)size)
+		return -ENAMETOOLONG;
+	return access(path, X_OK) == 0 ? 0 : -errno;
+}
+
+static size_t count(const char *const *list)
+{
+	size_t n = 0;
+
+	while (list[n] != NULL)
+		n++;
+	return n;
+}
+
+/* Rewrites the plan so that the helper is started, and it the program (os/contain.h). What is
+ * inherited (limits, ids, directory, descriptors) is set on the way to the helper; the group is
+ * the program's alone. */
+static int plan_contain(struct plan *plan, char *helper, size_t helper_size, char (*numbers)[24],
+			const char **candidates)
+{
+	size_t n = count(plan->candidates), at = 0;
+	int theirs, control, r;
+
+	r = find_helper(helper, helper_size);
+	if (r < 0)
+		return bri_fail(plan->opts->fail, "container", r, "%s", helper);
+	r = bri_socketpair(&plan->control, &theirs);
+	if (r < 0)
+		return bri_fail(plan->opts->fail, "container", r, "socketpair");
+	plan_opened(plan, theirs);
+	control = plan->start.n_moves > 0 ? plan->moves[plan->start.n_moves - 1].to + 1 : 3;
+	control = control < 3 ? 3 : control;
+	plan_move(plan, theirs, control);
+	plan->helper_argv = calloc(n + count(plan->argv) + 6, sizeof(char *));
+	if (plan->helper_argv == NULL)
+		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
+	snprintf(numbers[0], sizeof(numbers[0]), "%d", control);
+	snprintf(numbers[1], sizeof(numbers[1]), "%d", (int)plan->start.group);
+	snprintf(numbers[2], sizeof(numbers[2]), "%zu", n);
+	plan->helper_argv[at++] = "brood-container";
+	plan->helper_argv[at++] = BROOD_VERSION;
+	for (int i = 0; i < 3; i++)
+		plan->helper_argv[at++] = numbers[i];
+	for (size_t i = 0; i < n; i++)
+		plan->helper_argv[at++] = plan->candidates[i];
+	for (size_t i = 0; plan->argv[i] != NULL; i++)
+		plan->helper_argv[at++] = plan->argv[i];
+	candidates[0] = helper;
+	candidates[1] = NULL;
+	plan->start.argv = plan->helper_argv;
+	plan->start.candidates = candidates;
+	plan->start.group = BRI_GROUP_INHERIT;
+	return 0;
+}
+
+/* A file that is there and yet cannot be found by exec: its interpreter is missing. */
+static bool lacks_interpreter(const struct plan *plan, const char *path)
+{
+	char full[PATH_MAX];
+
+	if (path[0] == '/' || plan->opts->cwd == NULL)
+		return access(path, F_OK) == 0;
+	return snprintf(full, sizeof(full), "%s/%s", plan->opts->cwd, path) < (int)sizeof(full) &&
+	       access(full, F_OK) == 0;
+}
+
+static int exec_failed(const struct plan *plan, const struct bri_start_error *error)
+{
+	const char *path = plan->candidates[error->index];
+
+	if (error->error != ENOENT)
+		return bri_fail(plan->opts->fail, "exec", error->error, "%s", path);
+	for (size_t i = 0; plan->candidates[i] != NULL; i++)
+		if (lacks_interpreter(plan, plan->candidates[i]))
+			return bri_fail(plan->opts->fail, "interpreter", ENOENT,
+					"%s: the interpreter that it names is missing", plan->candidates[i]);
+	return bri_fail(plan->opts->fail, "exec", ENOENT, "%s", plan->program);
+}
+
+/* Words for a step that failed in the child. */
+static int start_failed(const struct plan *plan, const struct bri_start_error *error)
+{
+	brood_fail *fail = plan->opts->fail;
+	const char *step = bri_step_name(error->step);
+
+	switch (error->step) {
+	case BRI_STEP_EXEC:
+		return exec_failed(plan, error);
+	case BRI_STEP_CHDIR:
+		return bri_fail(fail, step, error->error, "%s", plan->opts->cwd);
+	case BRI_STEP_STDIO:
+		return bri_fail(fail, step, error->error, "descriptor %d", plan->moves[error->index].to);
+	case BRI_STEP_RLIMIT:
+		return bri_fail(fail, step, error->error, "limit %d", plan->limits[error->index].resource);
+	case BRI_STEP_SETUID:
+		return bri_fail(fail, step, error->error, "uid %u", (unsigned)*plan->opts->uid);
+	case BRI_STEP_SETGID:
+		return bri_fail(fail, step, error->error, "gid %u", (unsigned)*plan->opts->gid);
+	default:
+		return bri_fail(fail, step, error->error, NULL);
+	}
+}
+
+static int start_plain(struct plan *plan, brood_child *child)
+{
+	if (bri_start(&plan->start, &child->process, &plan->error) < 0)
+		return start_failed(plan, &plan->error);
+	child->pid = child->process.pid;
+	return 0;
+}
+
+static int start_contained(struct plan *plan, brood_child *child)
+{
+	struct bri_contain_message message;
+	const char *candidates[2];
+	char helper[PATH_MAX], numbers[3][24];
+	enum bri_group group = plan->start.group;
+	brood_exit ignored;
+	int r;
+
+	r = plan_contain(plan, helper, sizeof(helper), numbers, candidates);
+	if (r < 0)
+		return r;
+	if (bri_start(&plan->start, &child->process, &plan->error) < 0) {
+		if (plan->error.step == BRI_STEP_EXEC)
+			return bri_fail(plan->opts->fail, "container", plan->error.error, "%s", helper);
+		return start_failed(plan, &plan->error);
+	}
+	/* Our copy of the helper's end must be gone, or its death would not end the wait. */
+	bri_closep(&plan->opened[plan->n_opened - 1]);
+	r = bri_recv(plan->control, &message, sizeof(message), 0);
+	if (r == 0 && message.what == BRI_CONTAIN_STARTED) {
+		child->pid = message.pid;
+		child->own_group = group != BRI_GROUP_INHERIT;
+		child->control = bri_take_fd(&plan->control);
+		return 0;
+	}
+	bri_closep(&plan->control);
+	bri_wait_readable(child->process.pidfd, BROOD_FOREVER);
+	bri_process_reap(&child->process, &ignored);
+	if (r < 0)
+		return bri_fail(plan->opts->fail, "container", r == -EPIPE ? EPROTO : r, "%s: no answer", helper);
+	if (message.step == BRI_STEP_NONE)
+		return bri_fail(plan->opts->fail, "container", message.error, "%s: not of version %s", helper,
+				BROOD_VERSION);
+	plan->error = (struct bri_start_error){ .step = (enum bri_step)message.step, .error = message.error,
+						.index = message.index };
+	return start_failed(plan, &plan->error);
+}
+
+int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_child **ret_child)
+{
+	static const brood_spawn_opts defaults;
+	bri_cleanup(plan_fini) struct plan plan = {
+		.opts = opts != NULL ? opts : &defaults,
+		.argv = argv,
+		.streams = { -1, -1, -1 },
+		.control = -1,
+	};
+	brood_child *child;
+	int r;
+
+	r = plan_words(&plan);
+	if (r == 0)
+		r = plan_descriptors(&plan);
+	if (r == 0)
+		r = plan_limits(&plan);
+	if (r < 0)
+		return r;
+	plan_rest(&plan);
+	child = malloc(sizeof(*child));
+	if (child == NULL)
+		return bri_fail(plan.opts->fail, "memory", ENOMEM, NULL);
+	*child = (brood_child){
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.process = { .pidfd = -1 },
+		.generation = bri_self_generation(),
+		.control = -1,
+		.streams = { -1, -1, -1 },
+		.own_group = plan.start.group != BRI_GROUP_INHERIT,
+		.record = { .started_ns = brood_now() },
+	};
+	r = plan.opts->contain ? start_contained(&plan, child) : start_plain(&plan, child);
+	if (r < 0) {
+		brood_child_free(child);
+		return r;
+	}
+	for (int i = 0; i < 3; i++)
+		child->streams[i] = bri_take_fd(&plan.streams[i]);
+	*ret_child = child;
+	return 0;
+}
+
+pid_t brood_child_pid(const brood_child *child)
+{
+	return child->pid;
+}
+
+int brood_child_pidfd(const brood_child *child)
+{
+	return child->process.pidfd;
+}
+
+int brood_child_stream(const brood_child *child, int which)
+{
+	return which < 0 || which > 2 || child->streams[which] < 0 ? -EBADF : child->streams[which];
+}
+
+int brood_child_take_stream(brood_child *child, int which)
+{
+	int fd = brood_child_stream(child, which);
+
+	if (fd >= 0)
+		child->streams[which] = -1;
+	return fd;
+}
+
+static int check_owner(const brood_child *child)
+{
+	return child->generation == bri_self_generation() ? 0 : -ECHILD;
+}
+
+/* What the helper said last, before it ended; a helper that was killed says nothing. */
+static void read_contained_end(brood_child *child)
+{
+	struct bri_contain_message message;
+	int r;
+
+	child->record.kind = BROOD_LOST;
+	child->record.value = 0;
+	child->record.core = false;
+	do {
+		r = bri_recv(child->control, &message, sizeof(message), MSG_DONTWAIT);
+		if (r == 0 && message.what == BRI_CONTAIN_ENDED) {
+			child->record.kind = (brood_exit_kind)message.kind;
+			child->record.value = message.value;
+			child->record.core = message.core;
+		}
+	} while (r == 0);
+}
+
+/* Reaps what has ended; with the lock held. Returns 0 or -EAGAIN. */
+static int reap(brood_child *child)
+{
+	int r;
+
+	if (child->ended)
+		return 0;
+	r = bri_process_reap(&child->process, &child->record);
+	if (r == -EAGAIN)
+		return r;
+	if (r < 0) { /* ignored SIGCHLD, or another's waitpid(-1): ended only when the pidfd says so */
+		if (bri_wait_readable(child->process.pidfd, 0) < 0)
+			return -EAGAIN;
+		child->record.kind = BROOD_LOST;
+	}
+	if (child->control >= 0)
+		read_contained_end(child);
+	child->record.ended_ns = brood_now();
+	child->ended = true;
+	return 0;
+}
+
+int brood_child_wait(brood_child *child, int64_t timeout_ns, brood_exit *ret_exit)
+{
+	int64_t deadline;
+	int r = check_owner(child);
+
+	if (r < 0)
+		return r;
+	deadline = bri_deadline(timeout_ns);
+	for (;;) {
+		/* "Just look" goes straight to the kernel's answer. */
+		if (deadline != 0 && (r = bri_wait_readable(child->process.pidfd, deadline)) < 0)
+			return r;
+		pthread_mutex_lock(&child->lock);
+		r = reap(child);
+		if (r == 0 && ret_exit != NULL)
+			*ret_exit = child->record;
+		pthread_mutex_unlock(&child->lock);
+		if (r == 0 || deadline == 0)
+			return r == 0 ? 0 : -ETIMEDOUT;
+	}
+}
+
+static int ask_helper(const brood_child *child, enum bri_contain_what what, int signum)
+{
+	const struct bri_contain_message message = { .what = what, .signum = signum };
+	int r = bri_send(child->control, &message, sizeof(message));
+
+	return r == -EPIPE ? 0 : r;
+}
+
+int brood_child_signal(brood_child *child, int signum)
+{
+	int r = check_owner(child);
+
+	if (r < 0)
+		return r;
+	if (signum < 0 || signum > SIGRTMAX)
+		return -EINVAL;
+	pthread_mutex_lock(&child->lock);
+	if (child->ended)
+		r = 0;
+	else if (child->control >= 0)
+		r = ask_helper(child, BRI_CONTAIN_SIGNAL, signum);
+	else
+		r = bri_process_signal(&child->process, signum);
+	pthread_mutex_unlock(&child->lock);
+	return r == -ESRCH ? 0 : r;
+}
+
+/* To the tree, the group, or the program, whichever there is. */
+static int signal_all(brood_child *child, int signum)
+{
+	int r = check_owner(child);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&child->lock);
+	if (child->ended)
+		r = 0;
+	else if (child->control >= 0)
+		r = ask_helper(child, signum == SIGKILL ? BRI_CONTAIN_KILL : BRI_CONTAIN_TERMINATE, 0);
+	else if (child->own_group)
+		r = kill(-child->pid, signum) < 0 ? -errno : 0;
+	else
+		r = bri_process_signal(&child->process, signum);
+	pthread_mutex_unlock(&child->lock);
+	return r == -ESRCH ? 0 : r;
+}
+
+int brood_child_terminate(brood_child *child)
+{
+	return signal_all(child, SIGTERM);
+}
+
+int brood_child_kill(brood_child *child)
+{
+	return signal_all(child, SIGKILL);
+}
+
+int brood_child_stop(brood_child *child, int64_t grace_ns, brood_exit *ret_exit)
+{
+	int r;
+
+	if (grace_ns > 0) {
+		r = brood_child_terminate(child);
+		if (r < 0)
+			return r;
+		/* Its end is seen but not reaped, so that its group can still be killed. */
+		r = bri_wait_readable(child->process.pidfd, bri_deadline(grace_ns));
+		if (r < 0 && r != -ETIMEDOUT)
+			return r;
+	}
+	r = brood_child_kill(child);
+	if (r < 0)
+		return r;
+	return brood_child_wait(child, BROOD_FOREVER, ret_exit);
+}
+
+brood_child *brood_child_free(brood_child *child)
+{
+	if (child == NULL)
+		return NULL;
+	for (int i = 0; i < 3; i++)
+		bri_closep(&child->streams[i]);
+	bri_closep(&child->control);
+	bri_closep(&child->process.pidfd);
+	pthread_mutex_destroy(&child->lock);
+	free(child);
+	return NULL;
+}

@@ -1,0 +1,52 @@
+/* The generation lives in two places: a counter in ordinary memory, which fork copies, and a word
+ * in a page that the kernel wipes in every forked child (MADV_WIPEONFORK, madvise(2)). A word of
+ * zero therefore means "first look in this process": count on, and write it down. Works for any
+ * fork, raw clone included, because no handler has to run.
+ *
+ * Two threads may both find zero: the first to store wins, the other takes what it finds. A child
+ * of CLONE_VM (our own start step) shares the page and is not wiped; it never comes here. */
+#include "os/self.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static _Atomic(uint64_t) counter;
+static _Atomic(_Atomic(uint64_t) *) word;
+
+static _Atomic(uint64_t) *map_word(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	_Atomic(uint64_t) *none = NULL, *mine;
+	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return NULL;
+	if (madvise(page, size, MADV_WIPEONFORK) < 0) {
+		munmap(page, size);
+		return NULL;
+	}
+	mine = page;
+	if (!atomic_compare_exchange_strong(&word, &none, mine)) {
+		munmap(page, size);
+		return none;
+	}
+	return mine;
+}
+
+uint64_t bri_self_generation(void)
+{
+	_Atomic(uint64_t) *at = atomic_load(&word);
+	uint64_t generation, fresh;
+
+	if (at == NULL)
+		at = map_word();
+	if (at == NULL) /* no memory, or a kernel without it: the pid tells nearly as much */
+		return (uint64_t)getpid() | UINT64_C(1) << 63;
+	generation = atomic_load(at);
+	if (generation != 0)
+		return generation;
+	fresh = atomic_fetch_add(&counter, 1) + 1;
+	return atomic_compare_exchange_strong(at, &generation, fresh) ? fresh : generation;
+}

@@ -1,0 +1,84 @@
+/* os/start.h - the clone/exec step: from a finished plan to a running program
+ *
+ * Everything that can fail, allocate or take a lock is done before: the plan holds vectors,
+ * candidate paths, descriptor moves. The child then runs one straight function of raw system
+ * calls and, when one fails, leaves step and error in memory that the parent reads. */
+#ifndef OS_START_H
+#define OS_START_H
+
+#include <brood/base.h>
+
+#include "os/process.h"
+
+enum bri_step {
+	BRI_STEP_NONE,
+	BRI_STEP_CLONE,
+	BRI_STEP_SIGNALS,
+	BRI_STEP_SETSID,
+	BRI_STEP_SETPGID,
+	BRI_STEP_PDEATHSIG,
+	BRI_STEP_NICE,
+	BRI_STEP_STDIO,
+	BRI_STEP_CLOSE,
+	BRI_STEP_RLIMIT,
+	BRI_STEP_SETGROUPS,
+	BRI_STEP_SETGID,
+	BRI_STEP_SETUID,
+	BRI_STEP_CHDIR,
+	BRI_STEP_EXEC,
+};
+
+/* The word that a step has in brood_fail. */
+const char *bri_step_name(enum bri_step step);
+
+/* In the child, descriptor `to` becomes what `from` was; from < 0 closes it, from == to keeps it. */
+struct bri_move {
+	int from, to;
+};
+
+struct bri_limit {
+	int resource;
+	uint64_t soft, hard;
+};
+
+enum bri_group { BRI_GROUP_INHERIT, BRI_GROUP_NEW, BRI_GROUP_SESSION };
+
+struct bri_start {
+	const char *const *candidates; /* paths of the program, tried in order; NULL ends */
+	const char *const *argv;
+	const char *const *envp;
+	const char *cwd;             /* NULL: stay */
+	struct bri_move *moves;      /* ascending by `to`, each `to` once; the start uses it up */
+	size_t n_moves;
+	bool keep_open;              /* leave all other descriptors to their close-on-exec flags */
+	enum bri_group group;
+	bool inherit_signals;
+	int parent_death_signal;     /* 0: none; tied to the calling thread, prctl(2) */
+	int nice;
+	const mode_t *umask;
+	const struct bri_limit *limits;
+	size_t n_limits;
+	const uid_t *uid;
+	const gid_t *gid;
+	const gid_t *groups;         /* set when set_groups */
+	size_t n_groups;
+	bool set_groups;
+};
+
+struct bri_start_error {
+	enum bri_step step;
+	int error; /* positive */
+	int index; /* of the move, limit or candidate concerned */
+};
+
+/* Starts the program: returns 0 when its exec has succeeded, with the process in *ret_process.
+ * Returns a negative errno value otherwise, *ret_error filled, nothing left behind. */
+int bri_start(const struct bri_start *start, struct bri_process *ret_process,
+	      struct bri_start_error *ret_error);
+
+/* The paths at which `program` may be found: itself when it has a '/', else one in each folder of
+ * `path` (NULL: /bin:/usr/bin; an empty folder is the working directory). One block to free().
+ * Returns 0, -ENOENT for "", -ENOMEM. */
+int bri_candidates(const char *program, const char *path, const char *const **ret_candidates);
+
+#endif
