@@ -1,0 +1,73 @@
+/* serve/http.h - the little of an HTTP server that the scheduler needs
+ *
+ * A request is announced when its head is there (`begin`: reply at once to refuse it unread, or
+ * say how much body is wanted), and again when its body is (`complete`). A handler that does not
+ * reply in `complete` has the request wait; http_reply() may come at any later time, from the
+ * loop's thread. `closed` comes last, once: forget the request.
+ *
+ * Nothing of the library behind it is visible here, so that it can be replaced. */
+#ifndef SERVE_HTTP_H
+#define SERVE_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+struct http;
+struct http_request;
+
+struct http_callbacks {
+	void *self;
+	void (*begin)(void *self, struct http_request *request);
+	void (*complete)(void *self, struct http_request *request);
+	void (*closed)(void *self, struct http_request *request);
+};
+
+struct http_header {
+	const char *name, *value;
+};
+
+/* Serves on a listening socket, which is taken over. Returns 0 or -errno. */
+int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callbacks, struct http **ret_http);
+
+/* Takes no new connections; open ones go on. */
+void http_stop_listening(struct http *http);
+
+/* How many connections are open. */
+unsigned http_connections(const struct http *http);
+
+/* Closes everything; requests that wait get a 503. */
+struct http *http_close(struct http *http);
+
+const char *http_method(const struct http_request *request);
+const char *http_path(const struct http_request *request);
+
+/* NULL when it is not there. The value lives as long as the request. */
+const char *http_header(const struct http_request *request, const char *name);
+const char *http_query(const struct http_request *request, const char *name);
+
+/* Calls `each` for every query parameter until it returns false. */
+void http_each_query(const struct http_request *request,
+		     bool (*each)(void *self, const char *name, const char *value), void *self);
+
+/* In `begin`: keep up to `limit` bytes of body. More than that is read and dropped. */
+void http_want_body(struct http_request *request, size_t limit);
+
+/* The body that was kept; in `complete`. `*ret_over`: there was more than the limit. */
+const char *http_body(const struct http_request *request, size_t *ret_size, bool *ret_over);
+
+/* One pointer for the handler. */
+void http_set_data(struct http_request *request, void *data);
+void *http_data(const struct http_request *request);
+
+/* Replies; headers and body are copied. Once a request. */
+void http_reply(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
+		const void *body, size_t size);
+
+/* Replies with `size` bytes of a file from `offset` on; the descriptor is taken. */
+void http_reply_file(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
+		     int fd, off_t offset, uint64_t size);
+
+#endif

@@ -1,0 +1,332 @@
+/* serve/http.h by libmicrohttpd: no threads of its own, its epoll descriptor inside our loop. */
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "serve/http.h"
+
+#define CONNECTIONS 1024
+#define IDLE_SECONDS 60
+#define RUNS 64 /* of MHD_run in a row, while it says that there is more to do */
+
+struct http {
+	struct MHD_Daemon *daemon;
+	sd_event_source *io, *timer, *again;
+	struct http_callbacks callbacks;
+	bool closing;
+};
+
+struct http_request {
+	struct http *http;
+	struct MHD_Connection *connection;
+	const char *method;
+	char *path;
+	char *body;
+	size_t size, room, limit;
+	bool over, completed, suspended;
+	struct MHD_Response *response; /* not yet queued */
+	unsigned status;
+	bool replied;
+	void *data;
+};
+
+/* --- requests ----------------------------------------------------------------------------- */
+
+const char *http_method(const struct http_request *request)
+{
+	return request->method;
+}
+
+const char *http_path(const struct http_request *request)
+{
+	return request->path;
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+const char *http_query(const struct http_request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+struct visit {
+	bool (*each)(void *self, const char *name, const char *value);
+	void *self;
+};
+
+static enum MHD_Result visit_one(void *argument, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	const struct visit *visit = argument;
+
+	(void)kind;
+	return visit->each(visit->self, name, value != NULL ? value : "") ? MHD_YES : MHD_NO;
+}
+
+void http_each_query(const struct http_request *request,
+		     bool (*each)(void *self, const char *name, const char *value), void *self)
+{
+	struct visit visit = { each, self };
+
+	MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, visit_one, &visit);
+}
+
+void http_want_body(struct http_request *request, size_t limit)
+{
+	request->limit = limit;
+}
+
+const char *http_body(const struct http_request *request, size_t *ret_size, bool *ret_over)
+{
+	*ret_size = request->size;
+	*ret_over = request->over;
+	return request->body != NULL ? request->body : "";
+}
+
+void http_set_data(struct http_request *request, void *data)
+{
+	request->data = data;
+}
+
+void *http_data(const struct http_request *request)
+{
+	return request->data;
+}
+
+/* Grows by doubling up to the limit; what does not fit is dropped and remembered. */
+static void keep_body(struct http_request *request, const char *data, size_t size)
+{
+	if (size > request->limit - request->size) {
+		request->over = true;
+		return;
+	}
+	if (request->size + size > request->room) {
+		size_t room = request->room != 0 ? 2 * request->room : 1024;
+		char *more;
+
+		while (room < request->size + size)
+			room *= 2;
+		more = realloc(request->body, room);
+		if (more == NULL) {
+			request->over = true;
+			return;
+		}
+		request->body = more;
+		request->room = room;
+	}
+	memcpy(request->body + request->size, data, size);
+	request->size += size;
+}
+
+/* --- replies ------------------------------------------------------------------------------ */
+
+static int on_again(sd_event_source *source, void *argument);
+
+static void reply_with(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
+		       struct MHD_Response *response)
+{
+	if (request->replied || response == NULL) {
+		if (response != NULL)
+			MHD_destroy_response(response);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		MHD_add_response_header(response, headers[i].name, headers[i].value);
+	request->response = response;
+	request->status = status;
+	request->replied = true;
+	if (!request->suspended)
+		return; /* queued when the handler returns */
+	request->suspended = false;
+	MHD_resume_connection(request->connection);
+	sd_event_source_set_enabled(request->http->again, SD_EVENT_ONESHOT);
+}
+
+void http_reply(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
+		const void *body, size_t size)
+{
+	reply_with(request, status, headers, n,
+		   MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY));
+}
+
+void http_reply_file(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
+		     int fd, off_t offset, uint64_t size)
+{
+	struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(size, fd, (uint64_t)offset);
+
+	if (response == NULL) {
+		close(fd);
+		http_reply(request, 500, NULL, 0, "", 0);
+		return;
+	}
+	reply_with(request, status, headers, n, response);
+}
+
+static enum MHD_Result queue_reply(struct http_request *request)
+{
+	enum MHD_Result r = MHD_queue_response(request->connection, request->status, request->response);
+
+	MHD_destroy_response(request->response);
+	request->response = NULL;
+	return r;
+}
+
+/* --- libmicrohttpd ------------------------------------------------------------------------ */
+
+static enum MHD_Result on_request(void *argument, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data, size_t *size,
+				  void **context)
+{
+	struct http *http = argument;
+	struct http_request *request = *context;
+
+	(void)version;
+	if (request == NULL) { /* the head */
+		request = calloc(1, sizeof(*request));
+		if (request == NULL || (request->path = strdup(url)) == NULL) {
+			free(request);
+			return MHD_NO;
+		}
+		request->http = http;
+		request->connection = connection;
+		request->method = method;
+		*context = request;
+		http->callbacks.begin(http->callbacks.self, request);
+		return request->response != NULL ? queue_reply(request) : MHD_YES;
+	}
+	if (*size > 0) {
+		keep_body(request, data, *size);
+		*size = 0;
+		return MHD_YES;
+	}
+	if (!request->completed) {
+		request->completed = true;
+		http->callbacks.complete(http->callbacks.self, request);
+	}
+	if (request->response != NULL)
+		return queue_reply(request);
+	if (!request->replied) {
+		request->suspended = true;
+		MHD_suspend_connection(connection);
+	}
+	return MHD_YES;
+}
+
+static void on_completed(void *argument, struct MHD_Connection *connection, void **context,
+			 enum MHD_RequestTerminationCode why)
+{
+	struct http *http = argument;
+	struct http_request *request = *context;
+
+	(void)connection, (void)why;
+	if (request == NULL)
+		return;
+	*context = NULL;
+	http->callbacks.closed(http->callbacks.self, request);
+	if (request->response != NULL)
+		MHD_destroy_response(request->response);
+	free(request->path);
+	free(request->body);
+	free(request);
+}
+
+/* Runs it, again while it has more to do at once (pipelined requests), and sets its timer. */
+static void run(struct http *http)
+{
+	MHD_UNSIGNED_LONG_LONG left = 0;
+	int runs = 0;
+
+	do
+		MHD_run(http->daemon);
+	while (MHD_get_timeout(http->daemon, &left) == MHD_YES && left == 0 && ++runs < RUNS);
+	if (MHD_get_timeout(http->daemon, &left) == MHD_YES) {
+		sd_event_source_set_time_relative(http->timer, left * 1000);
+		sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
+	} else {
+		sd_event_source_set_enabled(http->timer, SD_EVENT_OFF);
+	}
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *argument)
+{
+	(void)source, (void)fd, (void)events;
+	run(argument);
+	return 0;
+}
+
+static int on_timer(sd_event_source *source, uint64_t now, void *argument)
+{
+	(void)source, (void)now;
+	run(argument);
+	return 0;
+}
+
+static int on_again(sd_event_source *source, void *argument)
+{
+	(void)source;
+	run(argument);
+	return 0;
+}
+
+int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callbacks, struct http **ret_http)
+{
+	struct http *http = calloc(1, sizeof(*http));
+	const union MHD_DaemonInfo *info;
+	int r;
+
+	if (http == NULL)
+		return -ENOMEM;
+	http->callbacks = *callbacks;
+	http->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
+					MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+					http, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+					IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	if (http->daemon == NULL) {
+		free(http);
+		return -EIO;
+	}
+	info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	r = info == NULL ? -EIO : sd_event_add_io(event, &http->io, info->epoll_fd, EPOLLIN, on_io, http);
+	if (r >= 0)
+		r = sd_event_add_time(event, &http->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, http);
+	if (r >= 0)
+		r = sd_event_add_defer(event, &http->again, on_again, http);
+	if (r < 0) {
+		http_close(http);
+		return r;
+	}
+	*ret_http = http;
+	return 0;
+}
+
+void http_stop_listening(struct http *http)
+{
+	MHD_socket fd = MHD_quiesce_daemon(http->daemon);
+
+	if (fd != MHD_INVALID_SOCKET)
+		close(fd);
+}
+
+unsigned http_connections(const struct http *http)
+{
+	const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info != NULL ? info->num_connections : 0;
+}
+
+struct http *http_close(struct http *http)
+{
+	if (http == NULL)
+		return NULL;
+	sd_event_source_disable_unref(http->io);
+	sd_event_source_disable_unref(http->timer);
+	sd_event_source_disable_unref(http->again);
+	MHD_stop_daemon(http->daemon);
+	free(http);
+	return NULL;
+}

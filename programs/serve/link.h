@@ -1,0 +1,52 @@
+/* serve/link.h - the server's end of the line to the keeper (serve/wire.h)
+ *
+ * Finds the keeper that lives in the state directory, or starts one; says START and STOP; reads
+ * the journal when the keeper rings. When the keeper dies a new one is started. */
+#ifndef SERVE_LINK_H
+#define SERVE_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "serve/config.h"
+#include "serve/journal.h"
+
+struct link;
+
+struct link_callbacks {
+	void *self;
+	/* A keeper answered, and every record up to its answer was given to `record`. These jobs
+	 * live in it; any other that had begun is gone. */
+	void (*ready)(void *self, const uint64_t *ids, size_t n);
+	/* The next record of the journal. May repeat records after a restart. */
+	void (*record)(void *self, const struct journal_record *record);
+	/* The line takes messages again, after a send that said -EAGAIN. */
+	void (*writable)(void *self);
+	/* The keeper is gone; `ready` follows. */
+	void (*down)(void *self);
+};
+
+/* `state_fd` is the state directory, whose lock the caller holds. Returns 0, or -errno. */
+int link_open(sd_event *event, int state_fd, const struct link_callbacks *callbacks, struct link **ret_link);
+
+bool link_is_ready(const struct link *link);
+
+/* Starts a job of `route` with `body`. Returns 0, -EAGAIN (full: wait for `writable`), -ENOTCONN,
+ * or -errno. */
+int link_start(struct link *link, uint64_t id, const struct route *route, const char *home, const char *body,
+	       size_t size);
+
+int link_stop(struct link *link, uint64_t id, enum journal_reason reason);
+
+/* To be called when every record read so far is stored: lets a large journal be emptied. */
+void link_all_stored(struct link *link);
+
+/* Tells the keeper to stop its jobs and go, waits for its end up to `timeout_ns`, and reads its
+ * last records. */
+void link_quit(struct link *link, int64_t timeout_ns);
+
+/* Closes the line; the keeper and its jobs live on. */
+struct link *link_free(struct link *link);
+
+#endif

@@ -1,0 +1,25 @@
+/* serve/output.h - where a job's output and input lie in the state directory
+ *
+ *	output/XXXX/ID.out  output/XXXX/ID.err   what it wrote; no file: nothing
+ *	input/ID                                 what BROOD_INPUT names, while it runs
+ *
+ * XXXX are the id's first four characters, about two hours of jobs a folder. */
+#ifndef SERVE_OUTPUT_H
+#define SERVE_OUTPUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Creates the file for output `which` (0: stdout, 1: stderr). Returns a descriptor or -errno. */
+int output_create(int state_fd, uint64_t id, int which);
+
+/* Opens it for reading. Returns a descriptor, -ENOENT when nothing was written, or -errno. */
+int output_open(int state_fd, uint64_t id, int which);
+
+/* Copies the whole of `body` to the job's input file and writes its absolute path. Returns 0 or
+ * -errno. */
+int output_write_input(int state_fd, uint64_t id, int body, char *path, size_t size);
+
+void output_remove_input(int state_fd, uint64_t id);
+
+#endif

@@ -1,0 +1,792 @@
+#include "serve/sched.h"
+
+#include <brood/brood.h>
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "serve/id.h"
+#include "serve/journal.h"
+#include "serve/link.h"
+#include "serve/mark.h"
+#include "serve/output.h"
+
+#define BUCKETS 1024
+#define TAIL 1024 /* bytes of stderr that a failed job's log line shows */
+
+struct queue {
+	struct job *first, **end;
+};
+
+struct sched {
+	const struct config *config;
+	struct store *store;
+	struct link *link;
+	int state_fd;
+	char home[4000];
+	uint64_t last_id;
+	struct job *oldest, *newest;
+	struct job *buckets[BUCKETS];
+	struct queue ready;        /* have a slot and are stored: START goes out in this order */
+	struct queue *queues;      /* per route: wait for a slot */
+	struct route_stats *stats; /* per route */
+	int64_t active;
+	bool held;
+};
+
+static int64_t realtime_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* --- queues ------------------------------------------------------------------------------- */
+
+static void queue_init(struct queue *queue)
+{
+	queue->first = NULL;
+	queue->end = &queue->first;
+}
+
+static void queue_append(struct queue *queue, struct job *job)
+{
+	job->queue_next = NULL;
+	*queue->end = job;
+	queue->end = &job->queue_next;
+}
+
+static bool queue_remove(struct queue *queue, struct job *job)
+{
+	for (struct job **at = &queue->first; *at != NULL; at = &(*at)->queue_next)
+		if (*at == job) {
+			*at = job->queue_next;
+			if (*at == NULL)
+				queue->end = at;
+			return true;
+		}
+	return false;
+}
+
+/* --- the table ---------------------------------------------------------------------------- */
+
+static struct job **bucket_of(struct sched *sched, uint64_t id)
+{
+	return &sched->buckets[(id * UINT64_C(0x9e3779b97f4a7c15)) >> 54];
+}
+
+struct job *sched_find(struct sched *sched, uint64_t id)
+{
+	struct job *job = *bucket_of(sched, id);
+
+	while (job != NULL && job->facts.id != id)
+		job = job->bucket_next;
+	return job;
+}
+
+static void table_add(struct sched *sched, struct job *job)
+{
+	struct job **bucket = bucket_of(sched, job->facts.id);
+
+	job->bucket_next = *bucket;
+	*bucket = job;
+	job->previous = sched->newest;
+	if (sched->newest != NULL)
+		sched->newest->next = job;
+	else
+		sched->oldest = job;
+	sched->newest = job;
+}
+
+static struct job *job_free(struct job *job)
+{
+	if (job == NULL)
+		return NULL;
+	free(job->facts.fields);
+	free(job->log_fields);
+	free(job->body);
+	free(job);
+	return NULL;
+}
+
+static void forget(struct sched *sched, struct job *job)
+{
+	struct job **at = bucket_of(sched, job->facts.id);
+
+	while (*at != job)
+		at = &(*at)->bucket_next;
+	*at = job->bucket_next;
+	if (job->previous != NULL)
+		job->previous->next = job->next;
+	else
+		sched->oldest = job->next;
+	if (job->next != NULL)
+		job->next->previous = job->previous;
+	else
+		sched->newest = job->previous;
+	while (job->waiters != NULL)
+		job_remove_waiter(job->waiters);
+	job_free(job);
+}
+
+/* The log fields as words of a log line. */
+static char *log_words(const json_t *fields)
+{
+	const char *name;
+	json_t *value;
+	char *text = NULL;
+	size_t size = 0;
+	FILE *stream = open_memstream(&text, &size);
+
+	if (stream == NULL)
+		return NULL;
+	json_object_foreach((json_t *)(uintptr_t)fields, name, value) {
+		char quoted[600];
+
+		fprintf(stream, " %s=%s", name,
+			log_quote(quoted, sizeof(quoted), json_string_value(value), json_string_length(value)));
+	}
+	if (fclose(stream) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* A job with its facts; takes `fields_text`. */
+static struct job *job_new(const struct job_facts *facts, const json_t *fields, char *fields_text)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	if (job == NULL || fields_text == NULL) {
+		free(job);
+		free(fields_text);
+		return NULL;
+	}
+	job->facts = *facts;
+	job->facts.fields = fields_text;
+	job->log_fields = log_words(fields);
+	return job->log_fields != NULL ? job : job_free(job);
+}
+
+void job_add_waiter(struct job *job, struct waiter *waiter)
+{
+	waiter->job = job;
+	waiter->next = job->waiters;
+	job->waiters = waiter;
+}
+
+void job_remove_waiter(struct waiter *waiter)
+{
+	if (waiter->job == NULL)
+		return;
+	for (struct waiter **at = &waiter->job->waiters; *at != NULL; at = &(*at)->next)
+		if (*at == waiter) {
+			*at = waiter->next;
+			break;
+		}
+	waiter->job = NULL;
+}
+
+/* A waiter may remove itself, but no other. */
+static void notify(struct job *job)
+{
+	for (struct waiter *waiter = job->waiters, *next; waiter != NULL; waiter = next) {
+		next = waiter->next;
+		waiter->changed(waiter);
+	}
+}
+
+static void set_answer(struct job *job, enum answer answer)
+{
+	if (job->answer == ANSWER_NOT_YET)
+		job->answer = answer;
+}
+
+/* --- slots -------------------------------------------------------------------------------- */
+
+static size_t index_of(const struct sched *sched, const struct route *route)
+{
+	return (size_t)(route - sched->config->routes);
+}
+
+static struct route_stats *stats_of(const struct sched *sched, const struct route *route)
+{
+	return route != NULL ? &sched->stats[index_of(sched, route)] : NULL;
+}
+
+static bool has_room(const struct sched *sched, const struct route *route)
+{
+	return sched->active < sched->config->max_concurrent && stats_of(sched, route)->active < route->max_concurrent;
+}
+
+static void take_slot(struct sched *sched, struct job *job)
+{
+	job->has_slot = true;
+	sched->active++;
+	if (job->route != NULL)
+		stats_of(sched, job->route)->active++;
+}
+
+static void enqueue(struct sched *sched, struct job *job)
+{
+	job->queued = true;
+	queue_append(&sched->queues[index_of(sched, job->route)], job);
+	stats_of(sched, job->route)->queued++;
+}
+
+static void dequeue(struct sched *sched, struct job *job)
+{
+	if (!job->queued)
+		return;
+	job->queued = false;
+	queue_remove(&sched->queues[index_of(sched, job->route)], job);
+	stats_of(sched, job->route)->queued--;
+}
+
+static void ended(struct sched *sched, struct job *job);
+
+/* START for every job that is ready, as long as the keeper takes them. */
+static void pump(struct sched *sched)
+{
+	struct job *job;
+	int r;
+
+	while (!sched->held && link_is_ready(sched->link) && (job = sched->ready.first) != NULL) {
+		r = job->body != NULL ? 0 : store_body(sched->store, job->facts.id, &job->body, &job->size);
+		if (r == 0)
+			r = link_start(sched->link, job->facts.id, job->route, sched->home, job->body, job->size);
+		if (r == -EAGAIN || r == -ENOTCONN || r == -EPIPE)
+			return; /* `writable`, or `ready` of the next keeper, comes back here */
+		queue_remove(&sched->ready, job);
+		free(job->body);
+		job->body = NULL;
+		job->sent = true;
+		if (r < 0) {
+			job->facts.state = JOB_FAILED;
+			snprintf(job->facts.reason, sizeof(job->facts.reason), "cannot be started: %s", strerror(-r));
+			set_answer(job, ANSWER_NOT_STARTED);
+			ended(sched, job);
+		}
+	}
+}
+
+/* Of all that wait and could run, the oldest first. */
+static void give_slots(struct sched *sched)
+{
+	for (;;) {
+		struct job *oldest = NULL;
+
+		for (size_t i = 0; i < sched->config->n_routes; i++) {
+			struct job *first = sched->queues[i].first;
+
+			if (first != NULL && has_room(sched, &sched->config->routes[i]) &&
+			    (oldest == NULL || first->facts.id < oldest->facts.id))
+				oldest = first;
+		}
+		if (oldest == NULL)
+			break;
+		dequeue(sched, oldest);
+		take_slot(sched, oldest);
+		if (oldest->stored)
+			queue_append(&sched->ready, oldest);
+	}
+	pump(sched);
+}
+
+static void free_slot(struct sched *sched, struct job *job)
+{
+	dequeue(sched, job);
+	if (!job->has_slot)
+		return;
+	if (!job->sent)
+		queue_remove(&sched->ready, job);
+	job->has_slot = false;
+	sched->active--;
+	if (job->route != NULL)
+		stats_of(sched, job->route)->active--;
+}
+
+/* --- ends --------------------------------------------------------------------------------- */
+
+/* The last bytes of a job's stderr, quoted for the log. */
+static const char *stderr_tail(const struct sched *sched, const struct job *job, char *to, size_t room)
+{
+	char tail[TAIL];
+	struct stat st;
+	ssize_t n = 0;
+	int fd = output_open(sched->state_fd, job->facts.id, 1);
+
+	if (fd >= 0 && fstat(fd, &st) == 0)
+		n = pread(fd, tail, sizeof(tail), st.st_size > TAIL ? st.st_size - TAIL : 0);
+	if (fd >= 0)
+		close(fd);
+	return log_quote(to, room, tail, n > 0 ? (size_t)n : 0);
+}
+
+static void log_end(const struct sched *sched, const struct job *job)
+{
+	const struct job_facts *facts = &job->facts;
+	char id[ID_SIZE], how[32] = "", tail[4 * TAIL + 16] = "", reason[600] = "";
+
+	if (facts->exit_code >= 0)
+		snprintf(how, sizeof(how), " exit_code=%d", facts->exit_code);
+	else if (facts->signal != 0)
+		snprintf(how, sizeof(how), " signal=%d", facts->signal);
+	if (facts->reason[0] != '\0') {
+		strcpy(reason, " reason=");
+		log_quote(reason + strlen(reason), sizeof(reason) - strlen(reason), facts->reason,
+			  strlen(facts->reason));
+	}
+	if (facts->state != JOB_SUCCEEDED && facts->bytes[1] > 0) {
+		strcpy(tail, " stderr=");
+		stderr_tail(sched, job, tail + strlen(tail), sizeof(tail) - strlen(tail));
+	}
+	log_event("exited", "id=%s route=%s pid=%d state=%s%s run_ms=%lld%s%s%s", id_format(facts->id, id),
+		  facts->route, facts->pid, job_state_name(facts->state), how, (long long)facts->run_ms,
+		  job->log_fields, reason, tail);
+}
+
+static void on_end_stored(void *self, uint64_t id, int result)
+{
+	struct sched *sched = self;
+	struct job *job = sched_find(sched, id);
+
+	(void)result; /* updates are tried until they succeed */
+	if (job != NULL)
+		forget(sched, job);
+	if (sched->oldest == NULL)
+		link_all_stored(sched->link);
+}
+
+/* The state is final: the slot is free at once, the record follows. */
+static void ended(struct sched *sched, struct job *job)
+{
+	struct route_stats *stats = stats_of(sched, job->route);
+
+	if (job->facts.finished_ms == 0)
+		job->facts.finished_ms = realtime_ms();
+	if (stats != NULL) {
+		stats->ended[job->facts.state]++;
+		stats->run_ms += job->facts.run_ms;
+	}
+	free_slot(sched, job);
+	free(job->body);
+	job->body = NULL;
+	log_end(sched, job);
+	if (store_update(sched->store, &job->facts, on_end_stored, sched) < 0)
+		log_event("store_failed", "error=\"out of memory\"");
+	notify(job);
+	give_slots(sched);
+}
+
+/* --- the journal -------------------------------------------------------------------------- */
+
+static void on_started(struct sched *sched, struct job *job, const struct journal_record *record)
+{
+	struct route_stats *stats = stats_of(sched, job->route);
+	char id[ID_SIZE];
+
+	if (job->facts.state == JOB_RUNNING)
+		return; /* read again after a restart */
+	job->begun = true;
+	job->facts.state = JOB_RUNNING;
+	job->facts.pid = record->start.pid;
+	job->facts.started_ms = record->at_ms;
+	if (stats != NULL && record->at_ms > job->facts.created_ms)
+		stats->queued_ms += record->at_ms - job->facts.created_ms;
+	log_event("started", "id=%s route=%s pid=%d%s", id_format(job->facts.id, id), job->facts.route,
+		  job->facts.pid, job->log_fields);
+	store_update(sched->store, &job->facts, NULL, NULL);
+	set_answer(job, ANSWER_ACCEPTED);
+	notify(job);
+}
+
+static void on_failed(struct sched *sched, struct job *job, const struct journal_record *record)
+{
+	job->facts.state = JOB_FAILED;
+	job->facts.finished_ms = record->at_ms;
+	snprintf(job->facts.reason, sizeof(job->facts.reason), "cannot be started: %.19s: %.110s%s%.40s",
+		 record->fail.step, record->fail.text, record->fail.text[0] != '\0' ? ": " : "",
+		 strerror(record->fail.error));
+	set_answer(job, ANSWER_NOT_STARTED);
+	ended(sched, job);
+}
+
+static enum job_state state_of(const struct journal_record *record)
+{
+	if (record->end.reason == REASON_TIMEOUT)
+		return JOB_TIMED_OUT;
+	if (record->end.reason == REASON_CANCEL || record->end.reason == REASON_DRAIN)
+		return JOB_CANCELLED;
+	if (record->end.kind == BROOD_LOST)
+		return JOB_LOST;
+	return record->end.kind == BROOD_EXITED && record->end.value == 0 ? JOB_SUCCEEDED : JOB_FAILED;
+}
+
+static const char *reason_of(const struct sched *sched, const struct job *job, const struct journal_record *record,
+			     char *text, size_t size)
+{
+	(void)sched;
+	if (record->end.reason == REASON_TIMEOUT && job->route != NULL)
+		snprintf(text, size, "ran longer than its timeout of %lld ms",
+			 (long long)(job->route->timeout_ns / BROOD_MSEC));
+	else if (record->end.reason == REASON_TIMEOUT)
+		snprintf(text, size, "ran longer than its timeout");
+	else if (record->end.reason == REASON_CANCEL)
+		snprintf(text, size, "cancelled on request");
+	else if (record->end.reason == REASON_DRAIN)
+		snprintf(text, size, "stopped with the server");
+	else if (record->end.kind == BROOD_SIGNALLED)
+		snprintf(text, size, "ended by signal %d (SIG%s)%s", record->end.value,
+			 sigabbrev_np(record->end.value) != NULL ? sigabbrev_np(record->end.value) : "?",
+			 record->end.core ? ", core dumped" : "");
+	else if (record->end.kind == BROOD_LOST)
+		snprintf(text, size, "its exit status was taken by another");
+	else if (record->end.value != 0)
+		snprintf(text, size, "exited with status %d", record->end.value);
+	else
+		text[0] = '\0';
+	return text;
+}
+
+static void on_ended(struct sched *sched, struct job *job, const struct journal_record *record)
+{
+	struct job_facts *facts = &job->facts;
+
+	facts->state = state_of(record);
+	facts->exit_code = record->end.kind == BROOD_EXITED ? record->end.value : -1;
+	facts->signal = record->end.kind == BROOD_SIGNALLED ? record->end.value : 0;
+	facts->finished_ms = record->at_ms;
+	facts->run_ms = record->end.run_ms;
+	facts->user_ms = record->end.user_ms;
+	facts->system_ms = record->end.system_ms;
+	facts->max_rss_bytes = record->end.max_rss_bytes;
+	facts->bytes[0] = record->end.bytes[0];
+	facts->bytes[1] = record->end.bytes[1];
+	facts->truncated = record->end.truncated[0] || record->end.truncated[1];
+	reason_of(sched, job, record, facts->reason, sizeof(facts->reason));
+	set_answer(job, ANSWER_ACCEPTED);
+	ended(sched, job);
+}
+
+static void on_record(void *self, const struct journal_record *record)
+{
+	struct sched *sched = self;
+	struct job *job = sched_find(sched, record->id);
+
+	if (job == NULL || job_is_final(job->facts.state))
+		return; /* stored already: the journal may be read twice */
+	switch ((enum journal_type)record->type) {
+	case JOURNAL_BEGIN:
+		job->begun = true;
+		break;
+	case JOURNAL_START:
+		on_started(sched, job, record);
+		break;
+	case JOURNAL_FAIL:
+		on_failed(sched, job, record);
+		break;
+	case JOURNAL_END:
+		on_ended(sched, job, record);
+		break;
+	}
+}
+
+/* --- the keeper comes and goes ------------------------------------------------------------ */
+
+static bool is_live(const uint64_t *ids, size_t n, uint64_t id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
+}
+
+static bool is_lost(void *self, uint64_t id)
+{
+	const struct job *job = sched_find(self, id);
+
+	return job != NULL && job->lost;
+}
+
+/* What had begun in a keeper that is gone is lost: what is left of it is killed first. */
+static void bury_lost(struct sched *sched, size_t n_lost)
+{
+	int killed;
+
+	if (n_lost == 0)
+		return;
+	killed = mark_hunt(is_lost, sched);
+	log_event("jobs_lost", "jobs=%zu killed_processes=%d", n_lost, killed);
+	for (struct job *job = sched->oldest, *next; job != NULL; job = next) {
+		next = job->next;
+		if (!job->lost || job_is_final(job->facts.state))
+			continue;
+		job->facts.state = JOB_LOST;
+		snprintf(job->facts.reason, sizeof(job->facts.reason), "the keeper that ran it ended");
+		set_answer(job, ANSWER_ACCEPTED);
+		ended(sched, job);
+	}
+}
+
+/* A job that the keeper does not have and never began: it is started, in its turn. */
+static void place_again(struct sched *sched, struct job *job)
+{
+	if (job->route == NULL) {
+		job->facts.state = JOB_FAILED;
+		snprintf(job->facts.reason, sizeof(job->facts.reason), "its route is no longer configured");
+		ended(sched, job);
+	} else if (job->sent) {
+		job->sent = false;
+		queue_append(&sched->ready, job);
+	} else if (!job->has_slot && !job->queued) {
+		enqueue(sched, job);
+	}
+}
+
+static void on_ready(void *self, const uint64_t *ids, size_t n)
+{
+	struct sched *sched = self;
+	size_t n_lost = 0;
+
+	for (struct job *job = sched->oldest, *next; job != NULL; job = next) {
+		next = job->next;
+		if (job_is_final(job->facts.state))
+			continue;
+		if (is_live(ids, n, job->facts.id)) {
+			if (!job->has_slot)
+				take_slot(sched, job);
+			job->sent = job->begun = true;
+		} else if (job->begun || job->facts.state == JOB_RUNNING) {
+			job->lost = true;
+			n_lost++;
+		} else {
+			place_again(sched, job);
+		}
+	}
+	bury_lost(sched, n_lost);
+	give_slots(sched);
+}
+
+static void on_writable(void *self)
+{
+	pump(self);
+}
+
+static void on_down(void *self)
+{
+	(void)self; /* `ready` of the next keeper sorts everything */
+}
+
+/* --- doors -------------------------------------------------------------------------------- */
+
+static void on_inserted(void *self, uint64_t id, int result)
+{
+	struct sched *sched = self;
+	struct job *job = sched_find(sched, id);
+
+	if (job == NULL)
+		return;
+	if (result < 0) {
+		set_answer(job, ANSWER_NOT_STORED);
+		free_slot(sched, job);
+		notify(job);
+		forget(sched, job);
+		give_slots(sched);
+		return;
+	}
+	job->stored = true;
+	if (job->has_slot) {
+		queue_append(&sched->ready, job);
+		pump(sched);
+		return;
+	}
+	free(job->body); /* it may wait long, and the store has it */
+	job->body = NULL;
+	set_answer(job, ANSWER_ACCEPTED);
+	notify(job);
+}
+
+int sched_submit(struct sched *sched, const struct route *route, char *body, size_t size, const json_t *fields,
+		 struct job **ret_job)
+{
+	struct route_stats *stats = stats_of(sched, route);
+	struct job_facts facts = { .exit_code = -1, .created_ms = realtime_ms() };
+	bool slot = has_room(sched, route) && stats->queued == 0;
+	struct job *job;
+
+	if (!link_is_ready(sched->link))
+		return -ENOTCONN;
+	if (!slot && stats->queued >= route->queue) {
+		stats->refused++;
+		return -EBUSY;
+	}
+	facts.id = id_next(sched->last_id, facts.created_ms);
+	snprintf(facts.route, sizeof(facts.route), "%s", route->name);
+	job = job_new(&facts, fields, json_dumps(fields, JSON_COMPACT));
+	if (job == NULL || store_insert(sched->store, &job->facts, body, size, on_inserted, sched) < 0) {
+		job_free(job);
+		return -ENOMEM;
+	}
+	sched->last_id = facts.id;
+	stats->accepted++;
+	job->route = route;
+	job->body = body;
+	job->size = size;
+	table_add(sched, job);
+	if (slot)
+		take_slot(sched, job);
+	else
+		enqueue(sched, job);
+	*ret_job = job;
+	return 0;
+}
+
+void sched_cancel(struct sched *sched, struct job *job)
+{
+	if (job_is_final(job->facts.state))
+		return;
+	if (job->sent) {
+		link_stop(sched->link, job->facts.id, REASON_CANCEL);
+		return;
+	}
+	job->facts.state = JOB_CANCELLED;
+	snprintf(job->facts.reason, sizeof(job->facts.reason), "cancelled on request, before it was started");
+	set_answer(job, ANSWER_ACCEPTED);
+	ended(sched, job);
+}
+
+void sched_hold(struct sched *sched)
+{
+	sched->held = true;
+	/* Who has a slot but no START keeps its place for the next start, and may be told so. */
+	for (struct job *job = sched->oldest; job != NULL; job = job->next)
+		if (job->stored && !job->sent && !job_is_final(job->facts.state)) {
+			set_answer(job, ANSWER_ACCEPTED);
+			notify(job);
+		}
+}
+
+void sched_stop_all(struct sched *sched)
+{
+	for (struct job *job = sched->oldest; job != NULL; job = job->next)
+		if (job->sent && !job_is_final(job->facts.state))
+			link_stop(sched->link, job->facts.id, REASON_DRAIN);
+}
+
+int64_t sched_active(const struct sched *sched)
+{
+	int64_t n = 0;
+
+	for (const struct job *job = sched->oldest; job != NULL; job = job->next)
+		n += job->sent && !job_is_final(job->facts.state);
+	return n;
+}
+
+uint64_t sched_oldest(const struct sched *sched)
+{
+	return sched->oldest != NULL ? sched->oldest->facts.id : UINT64_MAX;
+}
+
+bool sched_is_ready(const struct sched *sched)
+{
+	return link_is_ready(sched->link) && !sched->held;
+}
+
+const struct route_stats *sched_stats(const struct sched *sched, const struct route *route)
+{
+	return stats_of(sched, route);
+}
+
+/* --- opening ------------------------------------------------------------------------------ */
+
+static void load_job(void *self, const struct job_facts *facts)
+{
+	struct sched *sched = self;
+	json_t *fields = json_loads(facts->fields, 0, NULL);
+	struct job *job = job_new(facts, fields, strdup(facts->fields));
+
+	json_decref(fields);
+	if (job == NULL)
+		return; /* found again at the next start */
+	job->stored = true;
+	job->answer = ANSWER_ACCEPTED;
+	for (size_t i = 0; i < sched->config->n_routes; i++)
+		if (strcmp(sched->config->routes[i].name, facts->route) == 0)
+			job->route = &sched->config->routes[i];
+	table_add(sched, job);
+}
+
+static void find_home(struct sched *sched)
+{
+	const struct passwd *user = getpwuid(geteuid());
+	const char *home = getenv("HOME");
+
+	if (home == NULL || *home == '\0')
+		home = user != NULL ? user->pw_dir : "/";
+	snprintf(sched->home, sizeof(sched->home), "%s", home);
+}
+
+int sched_open(sd_event *event, const struct config *config, struct store *store, int state_fd,
+	       struct sched **ret_sched)
+{
+	struct sched *sched = calloc(1, sizeof(*sched));
+	const struct link_callbacks callbacks = {
+		.self = sched,
+		.ready = on_ready,
+		.record = on_record,
+		.writable = on_writable,
+		.down = on_down,
+	};
+	int r;
+
+	if (sched == NULL)
+		return -ENOMEM;
+	sched->config = config;
+	sched->store = store;
+	sched->state_fd = state_fd;
+	find_home(sched);
+	queue_init(&sched->ready);
+	sched->queues = calloc(config->n_routes, sizeof(*sched->queues));
+	sched->stats = calloc(config->n_routes, sizeof(*sched->stats));
+	r = sched->queues == NULL || sched->stats == NULL ? -ENOMEM : 0;
+	for (size_t i = 0; r == 0 && i < config->n_routes; i++)
+		queue_init(&sched->queues[i]);
+	if (r == 0)
+		r = store_last_id(store, &sched->last_id);
+	if (r == 0)
+		r = store_unfinished(store, load_job, sched);
+	if (r == 0)
+		r = link_open(event, state_fd, &callbacks, &sched->link);
+	if (r < 0) {
+		sched_close(sched, false);
+		return r;
+	}
+	*ret_sched = sched;
+	return 0;
+}
+
+struct sched *sched_close(struct sched *sched, bool quit)
+{
+	if (sched == NULL)
+		return NULL;
+	sched->held = true;
+	if (quit && sched->link != NULL)
+		link_quit(sched->link, 10 * BROOD_SEC);
+	while (sched->oldest != NULL)
+		forget(sched, sched->oldest);
+	link_free(sched->link);
+	free(sched->queues);
+	free(sched->stats);
+	free(sched);
+	return NULL;
+}

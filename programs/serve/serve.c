@@ -1,0 +1,396 @@
+/* The server: one loop (sd-event) over HTTP, the store's writer thread and the keeper.
+ *
+ * Stopping: SIGTERM or SIGINT drains. No new job is taken (503), running ones may finish within
+ * drain_timeout, then they are stopped by the ladder; queued ones stay in the store for the next
+ * start. A second signal skips the waiting. Jobs never depend on this process: killed, it leaves
+ * them to the keeper, and the next server finds both. */
+#include "serve/serve.h"
+
+#include <arpa/inet.h>
+#include <brood/brood.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "serve/api.h"
+#include "serve/config.h"
+#include "serve/http.h"
+#include "serve/keeper.h"
+#include "serve/sched.h"
+#include "serve/store.h"
+
+#define TICK_NS (50 * BROOD_MSEC)    /* while draining */
+#define STOP_NS (20 * BROOD_SEC)     /* for stopped jobs to be recorded, beyond their own grace */
+
+static const char usage[] =
+	"usage: brood serve --config FILE [--listen ADDRESS:PORT] [--state DIR] [--check]\n"
+	"\n"
+	"Runs the programs that FILE configures when a request comes, and keeps account of them.\n"
+	"  --config FILE          the configuration, YAML; see brood-serve(1)\n"
+	"  --listen ADDRESS:PORT  listen there instead; port 0 takes any free one\n"
+	"  --state DIR            keep jobs and their output there instead\n"
+	"  --check                only check the configuration; exit status 2 when it is wrong\n";
+
+struct options {
+	const char *config, *listen, *state;
+	bool check;
+};
+
+struct server {
+	struct config *config;
+	struct store *store;
+	struct sched *sched;
+	struct api *api;
+	struct http *http;
+	sd_event *event;
+	sd_event_source *tick;
+	int state_fd, lock_fd;
+	int signals;
+	int64_t drain_deadline, stop_deadline; /* 0: not there yet */
+};
+
+/* Says what is wrong with the command line or the configuration; the exit status for that. */
+static int complain(const char *what, const char *detail)
+{
+	fprintf(stderr, "brood serve: %s%s\n", what, detail);
+	return 2;
+}
+
+/* --- stopping ----------------------------------------------------------------------------- */
+
+static void stop_jobs(struct server *server)
+{
+	int64_t grace = 0;
+
+	for (size_t i = 0; i < server->config->n_routes; i++)
+		if (server->config->routes[i].kill_grace_ns > grace)
+			grace = server->config->routes[i].kill_grace_ns;
+	server->stop_deadline = brood_now() + grace + STOP_NS;
+	log_event("stopping_jobs", "jobs=%lld", (long long)sched_active(server->sched));
+	sched_stop_all(server->sched);
+}
+
+/* Over when no job runs, all is stored and every request is answered. */
+static int on_tick(sd_event_source *source, uint64_t now_us, void *argument)
+{
+	struct server *server = argument;
+	int64_t now = brood_now();
+	bool over = sched_active(server->sched) == 0 && store_pending(server->store) == 0;
+
+	(void)now_us;
+	if (over || (server->stop_deadline != 0 && now > server->stop_deadline)) {
+		api_finish(server->api);
+		sd_event_exit(server->event, 0);
+		return 0;
+	}
+	if (server->stop_deadline == 0 && (now > server->drain_deadline || server->signals > 1))
+		stop_jobs(server);
+	sd_event_source_set_time_relative(source, TICK_NS / BROOD_USEC);
+	sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *argument)
+{
+	struct server *server = argument;
+
+	(void)source;
+	server->signals++;
+	if (server->signals > 1)
+		return 0;
+	log_event("draining", "signal=%u jobs=%lld", info->ssi_signo, (long long)sched_active(server->sched));
+	server->drain_deadline = brood_now() + server->config->drain_timeout_ns;
+	api_drain(server->api);
+	sched_hold(server->sched);
+	return sd_event_add_time_relative(server->event, &server->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, server);
+}
+
+static int on_store(sd_event_source *source, int fd, uint32_t events, void *argument)
+{
+	const struct server *server = argument;
+
+	(void)source, (void)fd, (void)events;
+	store_dispatch(server->store);
+	return 0;
+}
+
+/* --- starting ----------------------------------------------------------------------------- */
+
+/* Makes the state directory and locks it: one server a directory. */
+static int open_state(struct server *server)
+{
+	const char *path = server->config->state_dir;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	server->state_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (server->state_fd < 0)
+		return -errno;
+	server->lock_fd = openat(server->state_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (server->lock_fd < 0 || flock(server->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return -errno;
+	return 0;
+}
+
+static int open_store(struct server *server)
+{
+	char path[4096], why[256] = "";
+	int r;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/jobs.db", server->config->state_dir) >= sizeof(path))
+		return -ENAMETOOLONG;
+	r = store_open(path, &server->store, why, sizeof(why));
+	if (r < 0)
+		log_event("store_failed", "file=\"%s\" error=\"%s\"", path, why);
+	return r;
+}
+
+/* ADDRESS:PORT, checked before. */
+static socklen_t read_address(const char *listen, struct sockaddr_storage *address)
+{
+	struct sockaddr_in *four = (struct sockaddr_in *)address;
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
+	const char *colon = strrchr(listen, ':');
+	in_port_t port = htons((in_port_t)strtoul(colon + 1, NULL, 10));
+	char host[64];
+
+	*address = (struct sockaddr_storage){ .ss_family = AF_UNSPEC };
+	if (*listen == '[') {
+		snprintf(host, sizeof(host), "%.*s", (int)(colon - listen - 2), listen + 1);
+		*six = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = port };
+		inet_pton(AF_INET6, host, &six->sin6_addr);
+		return sizeof(*six);
+	}
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
+	*four = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = port };
+	inet_pton(AF_INET, host, &four->sin_addr);
+	return sizeof(*four);
+}
+
+/* The port that the kernel chose when 0 was asked for. */
+static unsigned port_of(int fd)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+		return 0;
+	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port :
+						      ((struct sockaddr_in *)&address)->sin_port);
+}
+
+static int open_http(struct server *server)
+{
+	const struct http_callbacks callbacks = api_callbacks(server->api);
+	const char *listen_at = server->config->listen;
+	struct sockaddr_storage address;
+	socklen_t size = read_address(listen_at, &address);
+	int fd, one = 1, r;
+
+	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 1024) < 0) {
+		r = -errno;
+		log_event("listen_failed", "address=%s error=\"%s\"", listen_at, strerror(-r));
+		close(fd);
+		return r;
+	}
+	log_event("listening", "address=%.*s:%u state_dir=\"%s\" version=%s", (int)(strrchr(listen_at, ':') - listen_at),
+		  listen_at, port_of(fd), server->config->state_dir, brood_version());
+	r = http_open(server->event, fd, &callbacks, &server->http);
+	if (r < 0)
+		close(fd);
+	return r;
+}
+
+static int open_event(struct server *server)
+{
+	sigset_t mask;
+	int r;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGPIPE);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	r = sd_event_new(&server->event);
+	if (r >= 0)
+		r = sd_event_add_signal(server->event, NULL, SIGTERM, on_signal, server);
+	if (r >= 0)
+		r = sd_event_add_signal(server->event, NULL, SIGINT, on_signal, server);
+	return r;
+}
+
+/* Opens everything in the order in which it depends on what is before. */
+static int open_server(struct server *server)
+{
+	int r;
+
+	/* Jobs of a keeper that dies come to us, not to init. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	r = open_state(server);
+	if (r < 0) {
+		log_event("state_failed", "state_dir=\"%s\" error=\"%s\"", server->config->state_dir,
+			  r == -EWOULDBLOCK ? "another server uses it" : strerror(-r));
+		return r;
+	}
+	r = open_event(server);
+	if (r >= 0)
+		r = open_store(server);
+	if (r >= 0)
+		r = sd_event_add_io(server->event, NULL, store_fd(server->store), EPOLLIN, on_store, server);
+	if (r >= 0)
+		r = sched_open(server->event, server->config, server->store, server->state_fd, &server->sched);
+	if (r >= 0)
+		r = api_new(server->event, server->config, server->sched, server->store, server->state_fd, &server->api);
+	if (r >= 0)
+		r = open_http(server);
+	return r;
+}
+
+/* In reverse; the requests that are still open get their answers first. */
+static void close_server(struct server *server)
+{
+	if (server->http != NULL) {
+		http_stop_listening(server->http);
+		for (int i = 0; i < 20 && http_connections(server->http) > 0; i++)
+			sd_event_run(server->event, 10000);
+	}
+	server->http = http_close(server->http);
+	server->api = api_free(server->api);
+	server->sched = sched_close(server->sched, true);
+	server->store = store_close(server->store);
+	sd_event_source_unref(server->tick);
+	sd_event_unref(server->event);
+	if (server->lock_fd >= 0)
+		close(server->lock_fd);
+	if (server->state_fd >= 0)
+		close(server->state_fd);
+}
+
+static int run_server(struct config *config)
+{
+	struct server server = { .config = config, .state_fd = -1, .lock_fd = -1 };
+	int r = open_server(&server);
+
+	if (r >= 0)
+		r = sd_event_loop(server.event);
+	else
+		log_event("failed", "error=\"%s\"", strerror(-r));
+	close_server(&server);
+	log_event("stopped", "status=%d", r < 0);
+	return r < 0 ? 1 : 0;
+}
+
+/* --- the command -------------------------------------------------------------------------- */
+
+/* Returns -1 to go on, or an exit status. */
+static int read_options(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{ "config", required_argument, NULL, 'c' }, { "listen", required_argument, NULL, 'l' },
+		{ "state", required_argument, NULL, 's' },  { "check", no_argument, NULL, 'k' },
+		{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1)
+		switch (option) {
+		case 'c':
+			options->config = optarg;
+			break;
+		case 'l':
+			options->listen = optarg;
+			break;
+		case 's':
+			options->state = optarg;
+			break;
+		case 'k':
+			options->check = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	if (optind < argc)
+		return complain("unexpected argument ", argv[optind]);
+	if (options->config == NULL)
+		return complain("--config FILE is missing; try --help", "");
+	return -1;
+}
+
+/* What the command line says instead of the file. */
+static int override(struct config *config, const struct options *options)
+{
+	char why[256];
+
+	if (options->listen != NULL) {
+		if (config_check_listen(options->listen, config->insecure, why, sizeof(why)) < 0)
+			return complain("--listen: ", why);
+		free(config->listen);
+		config->listen = strdup(options->listen);
+	}
+	if (options->state != NULL) {
+		char *here = options->state[0] == '/' ? NULL : getcwd(NULL, 0), *path = NULL;
+
+		if (asprintf(&path, "%s%s%s", here != NULL ? here : "", here != NULL ? "/" : "", options->state) < 0)
+			path = NULL;
+		free(here);
+		free(config->state_dir);
+		config->state_dir = path;
+	}
+	return config->listen == NULL || config->state_dir == NULL ? complain("out of memory", "") : -1;
+}
+
+/* Standard descriptors that are closed would be given to sockets and files, and be written to. */
+static void open_standard_descriptors(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)!open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+}
+
+int serve_main(int argc, char **argv)
+{
+	struct options options = { .check = false };
+	struct config *config;
+	char error[512];
+	int status;
+
+	open_standard_descriptors();
+	if (argc == 2 && strcmp(argv[1], KEEPER_COMMAND) == 0)
+		return keeper_main();
+	status = read_options(argc, argv, &options);
+	if (status >= 0)
+		return status;
+	if (config_load(options.config, &config, error, sizeof(error)) < 0)
+		return complain(error, "");
+	for (size_t i = 0; i < config->n_routes; i++)
+		if (config->routes[i].input == INPUT_ARGUMENT)
+			fprintf(stderr, "brood serve: warning: route %s has input: argument; bodies are visible in ps\n",
+				config->routes[i].name);
+	status = override(config, &options);
+	if (status < 0 && options.check)
+		printf("%s: good, %zu route%s\n", config->file, config->n_routes, config->n_routes == 1 ? "" : "s");
+	if (status < 0)
+		status = options.check ? 0 : run_server(config);
+	config_free(config);
+	return status;
+}

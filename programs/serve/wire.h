@@ -1,0 +1,63 @@
+/* serve/wire.h - what server and keeper say to each other, on a SOCK_SEQPACKET socket
+ *
+ * The server speaks; the keeper answers HELLO with WELCOME, and then rings: an empty RING says
+ * "look into the journal". What happened is in the journal and nowhere else, so a lost ring, a
+ * dead server or a new one need no repair.
+ *
+ *	HELLO     first message of a connection; the keeper drops an older connection
+ *	WELCOME   version, and behind it the ids (64 bits each) of all jobs that live in the keeper
+ *	START     id, limits, words (argv, env, cwd, name); descriptor: the body (a memfd)
+ *	STOP      id, reason: terminate, grace, kill
+ *	TRUNCATE  seq: all up to it is stored; the journal is emptied if that is its end,
+ *	TRUNCATED and this says so
+ *	QUIT      stop every job that still runs, then exit
+ *
+ * Both ends are one executable; HELLO carries its version, and another version is refused. */
+#ifndef SERVE_WIRE_H
+#define SERVE_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_VERSION 1
+#define WIRE_LIMIT (160 << 10) /* bytes of a message; a socket's buffer takes it whole */
+
+#define WIRE_IDS 16384           /* of a WELCOME, at most; above any max_concurrent */
+
+enum wire_type {
+	WIRE_HELLO = 1,
+	WIRE_WELCOME,
+	WIRE_RING,
+	WIRE_START,
+	WIRE_STOP,
+	WIRE_TRUNCATE,
+	WIRE_TRUNCATED,
+	WIRE_QUIT,
+};
+
+struct wire_message {
+	uint32_t type;
+	uint32_t version; /* HELLO, WELCOME */
+	uint64_t id;      /* START, STOP */
+	uint64_t seq;     /* WELCOME: the last one written; TRUNCATE */
+	int32_t reason;   /* STOP: enum journal_reason */
+	int32_t input;    /* START: enum input */
+	int64_t timeout_ns, kill_grace_ns, output_limit;
+	uint32_t n_argv, n_env; /* START: words that follow: argv, env, then cwd */
+};
+
+/* Packs NUL-ended words behind a message. Returns the end, or NULL when they do not fit. */
+char *wire_put_words(char *at, const char *end, char *const *words, size_t n);
+
+/* Unpacks `n` words into `words`, which gets a NULL behind them. Returns what follows, or NULL
+ * when the bytes are not that. */
+const char *wire_get_words(const char *at, const char *end, const char **words, size_t n);
+
+/* Sends a message of `size` bytes with a descriptor (-1: none). Returns 0 or -errno. */
+int wire_send(int fd, const void *data, size_t size, int descriptor);
+
+/* Receives one. Returns its size, 0 when the peer is gone, or -errno (-EAGAIN: none now);
+ * *ret_descriptor is -1 or the caller's to close. */
+int wire_recv(int fd, void *data, size_t size, int *ret_descriptor);
+
+#endif
