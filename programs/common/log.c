@@ -9,6 +9,10 @@
 
 void log_event(const char *event, const char *format, ...)
 {
+	static _Thread_local struct {
+		time_t second;
+		char text[32];
+	} last; /* the date is written once a second */
 	char line[8192];
 	struct timespec now;
 	struct tm utc;
@@ -17,9 +21,12 @@ void log_event(const char *event, const char *format, ...)
 	int n;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &utc);
-	at = strftime(line, sizeof(line), "ts=%Y-%m-%dT%H:%M:%S", &utc);
-	at += (size_t)snprintf(line + at, sizeof(line) - at, ".%03ldZ event=%s ", now.tv_nsec / 1000000, event);
+	if (now.tv_sec != last.second) {
+		gmtime_r(&now.tv_sec, &utc);
+		strftime(last.text, sizeof(last.text), "%Y-%m-%dT%H:%M:%S", &utc);
+		last.second = now.tv_sec;
+	}
+	at = (size_t)snprintf(line, sizeof(line), "ts=%s.%03ldZ event=%s ", last.text, now.tv_nsec / 1000000, event);
 	va_start(args, format);
 	n = vsnprintf(line + at, sizeof(line) - at - 1, format, args);
 	va_end(args);

@@ -335,8 +335,8 @@ static bool is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* Whether a name can be found in the PATH that the job will have. */
-static bool in_path(const struct route *route, const char *name)
+/* Finds a name in the PATH that the job will have. Returns its absolute path, or NULL. */
+static char *find_in_path(const struct config *config, const struct route *route, const char *name)
 {
 	const char *path = DEFAULT_PATH;
 	char full[PATH_MAX];
@@ -346,15 +346,35 @@ static bool in_path(const struct route *route, const char *name)
 			path = route->env.words[i] + 5;
 	for (;;) {
 		size_t folder = strcspn(path, ":");
+		int n = *path == '/' ? snprintf(full, sizeof(full), "%.*s/%s", (int)folder, path, name) :
+				       snprintf(full, sizeof(full), "%s/%.*s/%s", config->directory, (int)folder, path,
+						name);
 
-		if (snprintf(full, sizeof(full), "%.*s/%s", (int)folder, folder > 0 ? path : ".", name) <
-			    (int)sizeof(full) &&
-		    is_program(full))
-			return true;
+		if (n < (int)sizeof(full) && is_program(full))
+			return strdup(full);
 		if (path[folder] == '\0')
-			return false;
+			return NULL;
 		path += folder + 1;
 	}
+}
+
+/* The program that command[0] means, looked up once: what was checked is what runs. */
+static int find_program(struct reader *reader, yaml_node_t *command, struct route *route)
+{
+	const char *name = route->command.words[0];
+
+	if (strchr(name, '/') == NULL) {
+		route->program = find_in_path(reader->config, route, name);
+	} else {
+		route->program = strdup(name);
+		if (route->program == NULL || resolve(reader->config, &route->program) < 0)
+			return -ENOMEM;
+		if (!is_program(route->program)) {
+			free(route->program);
+			route->program = NULL;
+		}
+	}
+	return route->program != NULL ? 0 : refuse(reader, command, "command", "no program '%s'", name);
 }
 
 static size_t words_size(const struct words *words)
@@ -392,15 +412,13 @@ static int check_route(struct reader *reader, yaml_node_t *node, struct route *r
 	if (route->command.n == 0)
 		return refuse(reader, command, "command", "must name a program");
 	r = resolve(reader->config, &route->cwd);
-	if (r == 0 && strchr(route->command.words[0], '/') != NULL)
-		r = resolve(reader->config, &route->command.words[0]);
 	if (r < 0)
 		return r;
 	if (stat(route->cwd, &st) < 0 || !S_ISDIR(st.st_mode))
 		return refuse(reader, value_of(reader, node, "cwd"), "cwd", "'%s' is not a directory", route->cwd);
-	if (route->command.words[0][0] == '/' ? !is_program(route->command.words[0]) :
-						!in_path(route, route->command.words[0]))
-		return refuse(reader, command, "command", "no program '%s'", route->command.words[0]);
+	r = find_program(reader, command, route);
+	if (r < 0)
+		return r;
 	if (words_size(&route->command) + words_size(&route->env) > MESSAGE_LIMIT)
 		return refuse(reader, command, "command", "command and env are larger than 96 KiB");
 	if (route->input == INPUT_ARGUMENT && route->body_limit > 128 << 10)
@@ -647,6 +665,7 @@ struct config *config_free(struct config *config)
 		free(route->name);
 		free(route->path);
 		free(route->cwd);
+		free(route->program);
 		words_fini(&route->required);
 		words_fini(&route->command);
 		words_fini(&route->env);

@@ -24,7 +24,8 @@ struct route {
 	enum reply reply;
 	enum status status;
 	struct words required; /* paths into the body: a, a.b, a[].b */
-	struct words command;  /* [0] is absolute, or a name for PATH */
+	struct words command;  /* the program's argv, as it is configured */
+	char *program;         /* command[0] found: absolute */
 	enum input input;
 	struct words env; /* NAME=value; what the program gets, but for HOME and BROOD_… */
 	char *cwd;        /* absolute */

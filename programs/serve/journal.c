@@ -21,24 +21,47 @@ bool journal_is_record(const struct journal_record *record)
 	       record->check == checksum(record);
 }
 
-int journal_read(int fd, off_t *offset, struct journal_record *ret_record)
+static int read_block(struct journal_reader *reader)
 {
-	struct journal_record record;
 	ssize_t n;
 
+	reader->at = reader->n = 0;
 	do
-		n = pread(fd, &record, sizeof(record), *offset);
+		n = pread(reader->fd, reader->block, sizeof(reader->block), reader->offset);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	if ((size_t)n < sizeof(record) || !journal_is_record(&record))
-		return 0;
-	/* Texts end, whatever the file says. */
-	if (record.type == JOURNAL_FAIL) {
-		record.fail.step[sizeof(record.fail.step) - 1] = '\0';
-		record.fail.text[sizeof(record.fail.text) - 1] = '\0';
+	reader->n = (size_t)n / sizeof(reader->block[0]);
+	return 0;
+}
+
+int journal_read(struct journal_reader *reader, struct journal_record *ret_record)
+{
+	const struct journal_record *record = &reader->block[reader->at];
+	int r;
+
+	if (reader->at == reader->n) {
+		/* A block that was not full ended the file: a caller that asks again has heard of more. */
+		bool ended = reader->n > 0 && reader->n < sizeof(reader->block) / sizeof(reader->block[0]);
+
+		r = ended ? 0 : read_block(reader);
+		record = reader->block;
+		if (ended)
+			reader->at = reader->n = 0;
+		if (r < 0 || reader->n == 0)
+			return r;
 	}
-	*offset += (off_t)sizeof(record);
-	*ret_record = record;
+	if (!journal_is_record(record)) {
+		reader->at = reader->n = 0;
+		return 0;
+	}
+	*ret_record = *record;
+	/* Texts end, whatever the file says. */
+	if (record->type == JOURNAL_FAIL) {
+		ret_record->fail.step[sizeof(record->fail.step) - 1] = '\0';
+		ret_record->fail.text[sizeof(record->fail.text) - 1] = '\0';
+	}
+	reader->at++;
+	reader->offset += (off_t)sizeof(*record);
 	return 1;
 }

@@ -59,8 +59,16 @@ void journal_seal(struct journal_record *record);
 /* Whether these bytes are a record as journal_seal() left it. */
 bool journal_is_record(const struct journal_record *record);
 
-/* Reads the next record at *offset and moves on. Returns 1, 0 at the end (or at a torn record), or
- * -errno. */
-int journal_read(int fd, off_t *offset, struct journal_record *ret_record);
+/* Reads records one by one, the file in blocks. Zero but for `fd` and `offset` to begin with. */
+struct journal_reader {
+	int fd;
+	off_t offset; /* of the next record */
+	size_t at, n; /* in `block` */
+	struct journal_record block[32];
+};
+
+/* The next record. Returns 1, 0 at the end (or at a torn record), or -errno; after 0 it may be
+ * called again when there is more. */
+int journal_read(struct journal_reader *reader, struct journal_record *ret_record);
 
 #endif

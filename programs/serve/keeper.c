@@ -71,6 +71,7 @@ static struct keeper {
 	int children_file; /* the kernel's list of our children; -1: it has none */
 	int child_signals; /* signalfd of SIGCHLD */
 	bool marks, quit;
+	off_t journal_size;
 	uint64_t seq;
 	struct job *jobs;
 	int64_t idle_since;
@@ -101,8 +102,8 @@ static int64_t realtime_ms(void)
 static int journal_flush(void)
 {
 	const char *from = (const char *)keeper.held;
-	size_t left = keeper.n_held * sizeof(*keeper.held);
-	off_t end = lseek(keeper.journal, 0, SEEK_END);
+	const size_t size = keeper.n_held * sizeof(*keeper.held);
+	size_t left = size;
 
 	while (left > 0) {
 		ssize_t n = write(keeper.journal, from, left);
@@ -112,7 +113,7 @@ static int journal_flush(void)
 		if (n <= 0) {
 			int error = errno;
 
-			if (ftruncate(keeper.journal, end) < 0) /* no torn record in the middle */
+			if (ftruncate(keeper.journal, keeper.journal_size) < 0) /* no torn record in the middle */
 				log_event("keeper_fault", "what=ftruncate errno=%d", errno);
 			return -error;
 		}
@@ -122,6 +123,7 @@ static int journal_flush(void)
 	if (keeper.n_held > 0)
 		keeper.ring = true;
 	keeper.n_held = 0;
+	keeper.journal_size += (off_t)size;
 	return 0;
 }
 
@@ -372,15 +374,16 @@ static int prepare_input(struct job *job, enum input input, int body, char *path
 }
 
 static int run_program(struct job *job, const struct wire_message *start, const char **argv, const char **env,
-		       const char *cwd, int body, brood_fail *fail)
+		       const char *const *place, int body, brood_fail *fail)
 {
 	const brood_rlimit mark = { RLIMIT_RTTIME, job->id, job->id };
 	char input_path[4096] = "BROOD_INPUT=", id_text[ID_SIZE], id_entry[32];
 	char *text = NULL;
 	size_t n_env = start->n_env, n_argv = start->n_argv;
 	brood_spawn_opts opts = {
+		.executable = place[1],
 		.env = env,
-		.cwd = cwd,
+		.cwd = place[0],
 		.in = { .kind = start->input == INPUT_STDIN ? BROOD_STDIO_FD : BROOD_STDIO_NULL, .fd = body },
 		.out = { .kind = BROOD_STDIO_PIPE },
 		.err = { .kind = BROOD_STDIO_PIPE },
@@ -425,10 +428,10 @@ static void job_started(struct job *job)
 		log_event("keeper_fault", "what=journal");
 }
 
-/* Words of a START: argv and env with room for what is added, then cwd. */
-static int unpack(const struct wire_message *start, const char *end, const char ***ret_words, const char **ret_cwd)
+/* Words of a START: argv and env with room for what is added; working directory and program. */
+static int unpack(const struct wire_message *start, const char *end, const char ***ret_words, const char **place)
 {
-	const char *at = (const char *)(start + 1), *cwd[2];
+	const char *at = (const char *)(start + 1);
 	const char **words;
 
 	if (start->n_argv == 0 || start->n_argv > 65536 || start->n_env > 65536)
@@ -440,13 +443,12 @@ static int unpack(const struct wire_message *start, const char *end, const char 
 	if (at != NULL)
 		at = wire_get_words(at, end, words + start->n_argv + 2, start->n_env);
 	if (at != NULL)
-		at = wire_get_words(at, end, cwd, 1);
+		at = wire_get_words(at, end, place, 2);
 	if (at == NULL) {
 		free(words);
 		return -EPROTO;
 	}
 	*ret_words = words;
-	*ret_cwd = cwd[0];
 	return 0;
 }
 
@@ -454,7 +456,7 @@ static void start_job(const struct wire_message *start, const char *end, int bod
 {
 	struct journal_record begin = { .type = JOURNAL_BEGIN };
 	struct job *job = calloc(1, sizeof(*job));
-	const char **words = NULL, *cwd;
+	const char **words = NULL, *place[3];
 	brood_fail fail = { .step = "memory", .error = ENOMEM };
 	int r;
 
@@ -472,7 +474,7 @@ static void start_job(const struct wire_message *start, const char *end, int bod
 		.deadline = BROOD_FOREVER,
 	};
 	keeper.jobs = job;
-	r = unpack(start, end, &words, &cwd);
+	r = unpack(start, end, &words, place);
 	if (r == 0) {
 		r = journal_add(&begin, job->id, JOURNAL_BEGIN);
 		if (r == 0)
@@ -480,7 +482,7 @@ static void start_job(const struct wire_message *start, const char *end, int bod
 		if (r < 0)
 			fail = (brood_fail){ .step = "journal", .error = -r };
 		else
-			r = run_program(job, start, words, words + start->n_argv + 2, cwd, body, &fail);
+			r = run_program(job, start, words, words + start->n_argv + 2, place, body, &fail);
 	}
 	free(words);
 	if (r < 0) {
@@ -566,6 +568,8 @@ static void truncate_journal(uint64_t seq)
 		return;
 	if (ftruncate(keeper.journal, 0) < 0)
 		log_event("keeper_fault", "what=ftruncate errno=%d", errno);
+	else
+		keeper.journal_size = 0;
 }
 
 /* The journal is up to date when WELCOME goes out, and the ids of all jobs that live here follow. */
@@ -677,7 +681,7 @@ static void ring(void)
 static void handle(const struct epoll_event *event)
 {
 	struct job *job = (struct job *)(uintptr_t)(event->data.u64 & ~UINT64_C(7));
-	struct signalfd_siginfo drained;
+	struct signalfd_siginfo drained[4]; /* equal signals are one; more come in the next turn */
 
 	switch ((enum source)(event->data.u64 & 7)) {
 	case SOURCE_LISTEN:
@@ -687,9 +691,8 @@ static void handle(const struct epoll_event *event)
 		listen_to_server();
 		break;
 	case SOURCE_CHILDREN:
-		while (read(keeper.child_signals, &drained, sizeof(drained)) > 0)
-			continue;
-		reap_children();
+		if (read(keeper.child_signals, drained, sizeof(drained)) > 0)
+			reap_children();
 		break;
 	case SOURCE_PROGRAM:
 		if (!job->ended && !job->done)
@@ -722,14 +725,16 @@ static void free_done(void)
 static int open_journal(void)
 {
 	struct journal_record record;
-	off_t offset = 0;
+	struct journal_reader reader = { .offset = 0 };
 
 	keeper.journal = openat(STATE_FD, "journal", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (keeper.journal < 0)
 		return -errno;
-	while (journal_read(keeper.journal, &offset, &record) == 1)
+	reader.fd = keeper.journal;
+	while (journal_read(&reader, &record) == 1)
 		keeper.seq = record.seq;
-	return ftruncate(keeper.journal, offset) < 0 ? -errno : 0;
+	keeper.journal_size = reader.offset;
+	return ftruncate(keeper.journal, reader.offset) < 0 ? -errno : 0;
 }
 
 static int set_up(void)

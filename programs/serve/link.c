@@ -24,8 +24,8 @@ struct link {
 	sd_event *event;
 	sd_event_source *source; /* of the connection */
 	sd_event_source *retry;
-	int state_fd, journal, connection;
-	off_t offset; /* of the journal, read so far */
+	int state_fd, connection;
+	struct journal_reader journal;
 	uint64_t seq; /* of the last record read */
 	bool ready, emptying;
 	brood_child *keeper; /* NULL: one that was found */
@@ -190,7 +190,7 @@ static void read_journal(struct link *link)
 	struct journal_record record;
 	int r;
 
-	while ((r = journal_read(link->journal, &link->offset, &record)) == 1) {
+	while ((r = journal_read(&link->journal, &record)) == 1) {
 		link->seq = record.seq;
 		link->callbacks.record(link->callbacks.self, &record);
 	}
@@ -216,7 +216,7 @@ static void take_message(struct link *link, const struct wire_message *message, 
 		read_journal(link);
 		break;
 	case WIRE_TRUNCATED:
-		link->offset = 0;
+		link->journal = (struct journal_reader){ .fd = link->journal.fd };
 		link->emptying = false;
 		read_journal(link);
 		break;
@@ -279,9 +279,10 @@ int link_open(sd_event *event, int state_fd, const struct link_callbacks *callba
 
 	if (link == NULL)
 		return -ENOMEM;
-	*link = (struct link){ .event = event, .state_fd = state_fd, .connection = -1, .callbacks = *callbacks };
-	link->journal = openat(state_fd, "journal", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
-	r = link->journal < 0 ? -errno : 0;
+	*link = (struct link){ .event = event, .state_fd = state_fd, .connection = -1, .callbacks = *callbacks,
+			       .journal = { .fd = -1 } };
+	link->journal.fd = openat(state_fd, "journal", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+	r = link->journal.fd < 0 ? -errno : 0;
 	if (r == 0)
 		r = sd_event_add_time_relative(event, &link->retry, CLOCK_MONOTONIC, 0, 1000, on_retry, link);
 	if (r >= 0)
@@ -326,7 +327,7 @@ static int pack_start(char *buffer, size_t size, uint64_t id, const struct route
 	char *at = buffer + sizeof(*message), *end = buffer + size;
 	char route_entry[80], home_entry[4096];
 	char *own[] = { route_entry, home_entry };
-	char *cwd = route->cwd;
+	char *last[] = { route->cwd, route->program };
 
 	snprintf(route_entry, sizeof(route_entry), "BROOD_ROUTE=%s", route->name);
 	snprintf(home_entry, sizeof(home_entry), "HOME=%s", home);
@@ -353,7 +354,7 @@ static int pack_start(char *buffer, size_t size, uint64_t id, const struct route
 	if (at != NULL)
 		at = wire_put_words(at, end, route->env.words, route->env.n);
 	if (at != NULL)
-		at = wire_put_words(at, end, &cwd, 1);
+		at = wire_put_words(at, end, last, 2);
 	return at != NULL ? (int)(at - buffer) : -E2BIG;
 }
 
@@ -392,7 +393,7 @@ void link_all_stored(struct link *link)
 {
 	const struct wire_message message = { .type = WIRE_TRUNCATE, .seq = link->seq };
 
-	if (link->ready && !link->emptying && link->offset > JOURNAL_LIMIT)
+	if (link->ready && !link->emptying && link->journal.offset > JOURNAL_LIMIT)
 		link->emptying = say(link, &message) == 0;
 }
 
@@ -427,8 +428,8 @@ struct link *link_free(struct link *link)
 	sd_event_source_disable_unref(link->retry);
 	if (link->connection >= 0)
 		close(link->connection);
-	if (link->journal >= 0)
-		close(link->journal);
+	if (link->journal.fd >= 0)
+		close(link->journal.fd);
 	brood_child_free(link->keeper);
 	free(link);
 	return NULL;

@@ -117,15 +117,6 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	return sd_event_add_time_relative(server->event, &server->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, server);
 }
 
-static int on_store(sd_event_source *source, int fd, uint32_t events, void *argument)
-{
-	const struct server *server = argument;
-
-	(void)source, (void)fd, (void)events;
-	store_dispatch(server->store);
-	return 0;
-}
-
 /* --- starting ----------------------------------------------------------------------------- */
 
 /* Makes the state directory and locks it: one server a directory. */
@@ -151,7 +142,7 @@ static int open_store(struct server *server)
 
 	if ((size_t)snprintf(path, sizeof(path), "%s/jobs.db", server->config->state_dir) >= sizeof(path))
 		return -ENAMETOOLONG;
-	r = store_open(path, &server->store, why, sizeof(why));
+	r = store_open(server->event, path, &server->store, why, sizeof(why));
 	if (r < 0)
 		log_event("store_failed", "file=\"%s\" error=\"%s\"", path, why);
 	return r;
@@ -251,8 +242,6 @@ static int open_server(struct server *server)
 	r = open_event(server);
 	if (r >= 0)
 		r = open_store(server);
-	if (r >= 0)
-		r = sd_event_add_io(server->event, NULL, store_fd(server->store), EPOLLIN, on_store, server);
 	if (r >= 0)
 		r = sched_open(server->event, server->config, server->store, server->state_fd, &server->sched);
 	if (r >= 0)

@@ -13,7 +13,8 @@
 
 #include "common/log.h"
 
-#define FORMAT 1 /* PRAGMA user_version */
+#define FORMAT 1      /* PRAGMA user_version */
+#define LAZY_US 20000 /* how long an update may wait for an insert to ride with */
 
 static const char schema[] =
 	"CREATE TABLE job("
@@ -53,13 +54,16 @@ struct store {
 	sqlite3 *writer, *reader;
 	sqlite3_stmt *begin, *commit, *rollback, *insert, *update, *field;
 	sqlite3_stmt *get, *body;
+	sd_event_source *done_source, *lazy_timer;
+	struct list lazy; /* updates that wait; the loop's thread's own */
+	size_t pending;   /* likewise */
+	bool lazy_armed;
 	pthread_t thread;
+	int event;
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
 	struct list todo, finished;
-	size_t pending;
 	bool closing;
-	int event;
 };
 
 static void list_init(struct list *list)
@@ -283,16 +287,55 @@ static void *writer_main(void *argument)
 	return NULL;
 }
 
-static int hand_over(struct store *store, struct op *op)
+/* Appends what is lazy, then `op` (NULL: nothing more), to the writer's list. */
+static void hand_over(struct store *store, struct op *op)
 {
-	if (op == NULL)
-		return -ENOMEM;
 	pthread_mutex_lock(&store->lock);
 	if (store->todo.first == NULL)
 		pthread_cond_signal(&store->wake);
-	list_append(&store->todo, op);
-	store->pending++;
+	if (store->lazy.first != NULL) {
+		*store->todo.end = store->lazy.first;
+		store->todo.end = store->lazy.end;
+		list_init(&store->lazy);
+	}
+	if (op != NULL)
+		list_append(&store->todo, op);
 	pthread_mutex_unlock(&store->lock);
+}
+
+static int on_lazy(sd_event_source *source, uint64_t now, void *argument)
+{
+	struct store *store = argument;
+
+	(void)source, (void)now;
+	store->lazy_armed = false;
+	if (store->lazy.first != NULL)
+		hand_over(store, NULL);
+	return 0;
+}
+
+static int urgent(struct store *store, struct op *op)
+{
+	if (op == NULL)
+		return -ENOMEM;
+	store->pending++;
+	hand_over(store, op);
+	return 0;
+}
+
+/* The timer is left to run when an insert takes the updates along: setting it costs more than the
+ * look that it then takes in vain. */
+static int lazily(struct store *store, struct op *op)
+{
+	if (op == NULL)
+		return -ENOMEM;
+	store->pending++;
+	list_append(&store->lazy, op);
+	if (!store->lazy_armed) {
+		store->lazy_armed = true;
+		sd_event_source_set_time_relative(store->lazy_timer, LAZY_US);
+		sd_event_source_set_enabled(store->lazy_timer, SD_EVENT_ONESHOT);
+	}
 	return 0;
 }
 
@@ -326,30 +369,25 @@ int store_insert(struct store *store, const struct job_facts *facts, const char 
 	}
 	op->size = size;
 	memcpy(op->body, body, size);
-	return hand_over(store, op);
+	return urgent(store, op);
 }
 
 int store_update(struct store *store, const struct job_facts *facts, store_done *done, void *self)
 {
-	return hand_over(store, op_new(UPDATE, facts, done, self));
+	return lazily(store, op_new(UPDATE, facts, done, self));
 }
 
 int store_barrier(struct store *store, store_done *done, void *self)
 {
-	return hand_over(store, op_new(BARRIER, NULL, done, self));
+	return urgent(store, op_new(BARRIER, NULL, done, self));
 }
 
 size_t store_pending(const struct store *store)
 {
-	return store->pending; /* changed by the loop's thread alone */
+	return store->pending;
 }
 
-int store_fd(const struct store *store)
-{
-	return store->event;
-}
-
-void store_dispatch(struct store *store)
+static void dispatch(struct store *store)
 {
 	struct op *ops;
 	uint64_t count;
@@ -366,6 +404,13 @@ void store_dispatch(struct store *store)
 			op->done(op->self, op->facts.id, op->result);
 		op_free(op);
 	}
+}
+
+static int on_done(sd_event_source *source, int fd, uint32_t events, void *argument)
+{
+	(void)source, (void)fd, (void)events;
+	dispatch(argument);
+	return 0;
 }
 
 /* --- reads -------------------------------------------------------------------------------- */
@@ -592,6 +637,8 @@ static struct store *store_free(struct store *store)
 	sqlite3_stmt *all[] = { store->begin,  store->commit, store->rollback, store->insert,
 				store->update, store->field,  store->get,      store->body };
 
+	sd_event_source_disable_unref(store->done_source);
+	sd_event_source_disable_unref(store->lazy_timer);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		sqlite3_finalize(all[i]);
 	sqlite3_close(store->reader);
@@ -616,7 +663,18 @@ static int open_database(const char *path, sqlite3 **ret_db, char *error, size_t
 	return 0;
 }
 
-int store_open(const char *path, struct store **ret_store, char *error, size_t size)
+static int open_sources(struct store *store, sd_event *event)
+{
+	int r = sd_event_add_io(event, &store->done_source, store->event, EPOLLIN, on_done, store);
+
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, &store->lazy_timer, CLOCK_MONOTONIC, 0, 1000, on_lazy, store);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(store->lazy_timer, SD_EVENT_OFF);
+	return r < 0 ? r : 0;
+}
+
+int store_open(sd_event *event, const char *path, struct store **ret_store, char *error, size_t size)
 {
 	struct store *store = calloc(1, sizeof(*store));
 	int r;
@@ -627,6 +685,7 @@ int store_open(const char *path, struct store **ret_store, char *error, size_t s
 	}
 	pthread_mutex_init(&store->lock, NULL);
 	pthread_cond_init(&store->wake, NULL);
+	list_init(&store->lazy);
 	list_init(&store->todo);
 	list_init(&store->finished);
 	store->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -637,6 +696,8 @@ int store_open(const char *path, struct store **ret_store, char *error, size_t s
 		r = open_database(path, &store->reader, error, size);
 	if (r == 0)
 		r = prepare_statements(store, error, size);
+	if (r == 0)
+		r = open_sources(store, event);
 	if (r == 0) {
 		r = -pthread_create(&store->thread, NULL, writer_main, store);
 		if (r < 0)
@@ -654,12 +715,14 @@ struct store *store_close(struct store *store)
 {
 	if (store == NULL)
 		return NULL;
+	if (store->lazy.first != NULL)
+		hand_over(store, NULL);
 	pthread_mutex_lock(&store->lock);
 	store->closing = true;
 	pthread_cond_signal(&store->wake);
 	pthread_mutex_unlock(&store->lock);
 	pthread_join(store->thread, NULL);
-	store_dispatch(store);
+	dispatch(store);
 	for (struct op *op = list_take(&store->todo), *next; op != NULL; op = next) {
 		next = op->next;
 		op_free(op);

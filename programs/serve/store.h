@@ -2,7 +2,8 @@
  *
  * Writes are handed to the writer thread, which puts all that has come into one transaction
  * (synchronous=FULL: one fsync) and then reports each; the loop never waits for a disk. What was
- * reported done survives a power loss. A transaction that fails (disk full) is reported for
+ * reported done survives a power loss. Updates are not urgent (what they record is in the
+ * keeper's journal too): they ride along with the next insert, or go after a short while. A transaction that fails (disk full) is reported for
  * inserts, which then did not happen; updates are kept and tried again each second, since what
  * they record has happened.
  *
@@ -12,6 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <systemd/sd-event.h>
 
 #include "serve/job.h"
 
@@ -20,15 +22,11 @@ struct store;
 /* What becomes of a write; `result` is 0 or -errno (-ENOSPC, -EROFS, -EIO). */
 typedef void store_done(void *self, uint64_t id, int result);
 
-/* Opens or creates `path`. Returns 0, or -errno with a reason. */
-int store_open(const char *path, struct store **ret_store, char *error, size_t size);
+/* Opens or creates `path`; reports come in `event`'s loop. Returns 0, or -errno with a reason. */
+int store_open(sd_event *event, const char *path, struct store **ret_store, char *error, size_t size);
 
 /* Writes out what is pending, then closes. */
 struct store *store_close(struct store *store);
-
-/* Readable when writes are done; then call store_dispatch(), which calls their `done`. */
-int store_fd(const struct store *store);
-void store_dispatch(struct store *store);
 
 /* A new job with its body. Copies all. Returns 0 or -ENOMEM. */
 int store_insert(struct store *store, const struct job_facts *facts, const char *body, size_t size,

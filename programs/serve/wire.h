@@ -6,7 +6,7 @@
  *
  *	HELLO     first message of a connection; the keeper drops an older connection
  *	WELCOME   version, and behind it the ids (64 bits each) of all jobs that live in the keeper
- *	START     id, limits, words (argv, env, cwd, name); descriptor: the body (a memfd)
+ *	START     id, limits, words (argv, env, cwd, program); descriptor: the body (a memfd)
  *	STOP      id, reason: terminate, grace, kill
  *	TRUNCATE  seq: all up to it is stored; the journal is emptied if that is its end,
  *	TRUNCATED and this says so
@@ -43,7 +43,7 @@ struct wire_message {
 	int32_t reason;   /* STOP: enum journal_reason */
 	int32_t input;    /* START: enum input */
 	int64_t timeout_ns, kill_grace_ns, output_limit;
-	uint32_t n_argv, n_env; /* START: words that follow: argv, env, then cwd */
+	uint32_t n_argv, n_env; /* START: words that follow: argv, env, cwd, the program's path */
 };
 
 /* Packs NUL-ended words behind a message. Returns the end, or NULL when they do not fit. */
