@@ -87,6 +87,10 @@ int body_check(const char *data, size_t size, const struct words *required, json
 
 	*error = (struct body_error){ .line = 0 };
 	if (value == NULL) {
+		char *near = strstr(why.text, " near ");
+
+		if (near != NULL)
+			*near = '\0'; /* bytes of the body are nobody's but the program's */
 		error->line = why.line > 0 ? why.line : 1;
 		error->column = why.column > 0 ? why.column : 1;
 		snprintf(error->message, sizeof(error->message), "not JSON at line %d, column %d: %.160s", error->line,

@@ -35,10 +35,10 @@ int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callb
 /* Takes no new connections; open ones go on. */
 void http_stop_listening(struct http *http);
 
-/* How many connections are open. */
-unsigned http_connections(const struct http *http);
+/* Sends what was replied, outside of the loop; until no connection is open, or `timeout_ns` is over. */
+void http_flush(struct http *http, int64_t timeout_ns);
 
-/* Closes everything; requests that wait get a 503. */
+/* Closes every connection. No request may wait: reply to all before. */
 struct http *http_close(struct http *http);
 
 const char *http_method(const struct http_request *request);

@@ -1,6 +1,8 @@
 /* serve/http.h by libmicrohttpd: no threads of its own, its epoll descriptor inside our loop. */
+#include <brood/brood.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -312,11 +314,19 @@ void http_stop_listening(struct http *http)
 		close(fd);
 }
 
-unsigned http_connections(const struct http *http)
+void http_flush(struct http *http, int64_t timeout_ns)
 {
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+	const union MHD_DaemonInfo *open, *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	struct pollfd wanted = { .fd = info != NULL ? info->epoll_fd : -1, .events = POLLIN };
+	int64_t deadline = brood_now() + timeout_ns;
 
-	return info != NULL ? info->num_connections : 0;
+	do {
+		run(http);
+		open = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+		if (open == NULL || open->num_connections == 0)
+			return;
+		poll(&wanted, 1, 10);
+	} while (brood_now() < deadline);
 }
 
 struct http *http_close(struct http *http)

@@ -1,7 +1,8 @@
 /* Invariants.
  *
  * 1. A job is in `jobs` from before its BEGIN record until its END (or FAIL) record is written.
- * 2. BEGIN is in the journal before the program can run; END before the job is forgotten.
+ * 2. BEGIN is in the journal before the program can run; END before the job is forgotten. Records are
+ *    held back for RING_NS at the most, so that a busy keeper writes and rings once for many.
  * 3. After END no process of the job is alive: the keeper is the subreaper of all it starts, so
  *    what a job abandons becomes a child of ours and is known by its mark (serve/mark.h). A child
  *    of ours that is neither a running job's program nor marked as a running job's is killed.
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +44,8 @@
 #define CONNECTION_FD 5
 #define IDLE_NS (10 * BROOD_SEC)  /* without server and jobs, then we go */
 #define BURY_NS (5 * BROOD_SEC)   /* for descendants that were killed and are not gone */
-#define BUFFERED 64               /* journal records held back within one turn */
+#define RING_NS (BROOD_MSEC)      /* between two rings: a busy server is not woken for each record */
+#define BUFFERED 256              /* journal records held back */
 
 enum source { SOURCE_LISTEN, SOURCE_CONNECTION, SOURCE_CHILDREN, SOURCE_PROGRAM, SOURCE_OUT, SOURCE_ERR };
 
@@ -75,9 +78,11 @@ static struct keeper {
 	uint64_t seq;
 	struct job *jobs;
 	int64_t idle_since;
-	bool ring;
+	bool ring; /* the journal has news that were not rung for */
+	int64_t rang_at;
 	struct journal_record held[BUFFERED];
 	size_t n_held;
+	struct start *starts, **starts_end; /* received, not begun */
 } keeper;
 
 /* What epoll gives back: the source in the low bits of a job's address, which is aligned. */
@@ -337,15 +342,20 @@ static void reap_children(void)
 
 /* --- a job's start ------------------------------------------------------------------------ */
 
-static void fail_job(struct job *job, const brood_fail *fail)
+static void write_failure(uint64_t id, const brood_fail *fail)
 {
 	struct journal_record record = { .fail = { .error = fail->error } };
 
 	snprintf(record.fail.step, sizeof(record.fail.step), "%s", fail->step);
-	snprintf(record.fail.text, sizeof(record.fail.text), "%s", fail->text);
-	close_job_files(job);
-	if (journal_add(&record, job->id, JOURNAL_FAIL) < 0)
+	snprintf(record.fail.text, sizeof(record.fail.text), "%.*s", (int)sizeof(record.fail.text) - 1, fail->text);
+	if (journal_add(&record, id, JOURNAL_FAIL) < 0)
 		log_event("keeper_fault", "what=journal");
+}
+
+static void fail_job(struct job *job, const brood_fail *fail)
+{
+	close_job_files(job);
+	write_failure(job->id, fail);
 	job->done = true;
 }
 
@@ -452,46 +462,88 @@ static int unpack(const struct wire_message *start, const char *end, const char 
 	return 0;
 }
 
-static void start_job(const struct wire_message *start, const char *end, int body)
+/* A START as it came, until all that came with it is read: then one write begins them all. */
+struct start {
+	struct start *next;
+	struct job *job;
+	int body;
+	size_t size;
+	struct wire_message message; /* its words follow */
+};
+
+static void start_add(const struct wire_message *message, size_t size, int body)
 {
 	struct journal_record begin = { .type = JOURNAL_BEGIN };
+	struct start *start = malloc(offsetof(struct start, message) + size);
 	struct job *job = calloc(1, sizeof(*job));
-	const char **words = NULL, *place[3];
-	brood_fail fail = { .step = "memory", .error = ENOMEM };
-	int r;
 
-	if (job == NULL) {
-		log_event("keeper_fault", "what=memory"); /* the server finds the job unanswered */
+	if (start == NULL || job == NULL || journal_add(&begin, message->id, JOURNAL_BEGIN) < 0) {
+		write_failure(message->id, &(brood_fail){ .step = "memory", .error = ENOMEM });
+		free(start);
+		free(job);
+		if (body >= 0)
+			close(body);
 		return;
 	}
 	*job = (struct job){
 		.next = keeper.jobs,
-		.id = start->id,
+		.id = message->id,
 		.pipes = { -1, -1 },
 		.files = { -1, -1 },
-		.output_limit = start->output_limit,
-		.kill_grace_ns = start->kill_grace_ns,
+		.output_limit = message->output_limit,
+		.kill_grace_ns = message->kill_grace_ns,
 		.deadline = BROOD_FOREVER,
 	};
 	keeper.jobs = job;
-	r = unpack(start, end, &words, place);
-	if (r == 0) {
-		r = journal_add(&begin, job->id, JOURNAL_BEGIN);
-		if (r == 0)
-			r = journal_flush();
-		if (r < 0)
-			fail = (brood_fail){ .step = "journal", .error = -r };
-		else
-			r = run_program(job, start, words, words + start->n_argv + 2, place, body, &fail);
+	*start = (struct start){ .next = NULL, .job = job, .body = body, .size = size };
+	memcpy(&start->message, message, size);
+	*keeper.starts_end = start;
+	keeper.starts_end = &start->next;
+}
+
+static void start_run(const struct start *start, int begun)
+{
+	const struct wire_message *message = &start->message;
+	const char **words = NULL, *place[3];
+	brood_fail fail = { .step = "memory", .error = ENOMEM };
+	struct job *job = start->job;
+	int r;
+
+	r = unpack(message, (const char *)message + start->size, &words, place);
+	if (r == 0 && begun < 0) {
+		fail = (brood_fail){ .step = "journal", .error = -begun };
+		r = begun;
 	}
+	if (r == 0)
+		r = run_program(job, message, words, words + message->n_argv + 2, place, start->body, &fail);
 	free(words);
 	if (r < 0) {
 		fail_job(job, &fail);
 		return;
 	}
-	if (start->timeout_ns > 0)
-		job->deadline = brood_now() + start->timeout_ns;
+	if (message->timeout_ns > 0)
+		job->deadline = brood_now() + message->timeout_ns;
 	job_started(job);
+}
+
+/* Begins and starts all that has been received. */
+static void start_all(void)
+{
+	struct start *start = keeper.starts, *next;
+	int begun;
+
+	if (start == NULL)
+		return;
+	keeper.starts = NULL;
+	keeper.starts_end = &keeper.starts;
+	begun = journal_flush();
+	for (; start != NULL; start = next) {
+		next = start->next;
+		start_run(start, begun);
+		if (start->body >= 0)
+			close(start->body);
+		free(start);
+	}
 }
 
 /* --- stopping ----------------------------------------------------------------------------- */
@@ -589,21 +641,28 @@ static void welcome_server(void)
 	wire_send(keeper.connection, &welcome, sizeof(welcome.message) + n * sizeof(welcome.ids[0]), -1);
 }
 
-static void obey(const struct wire_message *message, const char *end, int descriptor)
+/* Does what a message says. The descriptor that came with it is a START's, if anything's. */
+static void obey(const struct wire_message *message, size_t size, int descriptor)
 {
 	struct job *job;
+
+	if (message->type == WIRE_START) {
+		start_add(message, size, descriptor);
+		return;
+	}
+	if (descriptor >= 0)
+		close(descriptor);
+	start_all();
 
 	switch (message->type) {
 	case WIRE_HELLO:
 		if (message->version != WIRE_VERSION) {
 			log_event("keeper_refused", "why=\"server of another version\"");
+			keeper.quit = true; /* make room for its own, once no job is left here */
 			drop_connection();
 			return;
 		}
 		welcome_server();
-		break;
-	case WIRE_START:
-		start_job(message, end, descriptor);
 		break;
 	case WIRE_STOP:
 		job = job_by_id(message->id);
@@ -632,15 +691,13 @@ static void listen_to_server(void)
 		int descriptor;
 		int n = wire_recv(keeper.connection, buffer, sizeof(buffer), &descriptor);
 
-		if (n == -EAGAIN)
-			return;
 		if (n < (int)sizeof(struct wire_message)) {
-			drop_connection();
+			start_all();
+			if (n != -EAGAIN)
+				drop_connection();
 			return;
 		}
-		obey((const struct wire_message *)(void *)buffer, buffer + n, descriptor);
-		if (descriptor >= 0)
-			close(descriptor);
+		obey((const struct wire_message *)(void *)buffer, (size_t)n, descriptor);
 	}
 }
 
@@ -666,14 +723,25 @@ static void accept_server(void)
 	watch(fd, NULL, SOURCE_CONNECTION);
 }
 
-/* One ring for all records of a turn. A full socket means that rings are waiting already. */
-static void ring(void)
+/* Writes what is held and rings for it, unless that was done a moment ago. A full socket means that
+ * rings are waiting already. Returns the ns until it is time again, or -1 when nothing is held. */
+static int64_t ring(void)
 {
 	const struct wire_message message = { .type = WIRE_RING };
+	int64_t now;
 
-	if (keeper.ring && keeper.connection >= 0)
+	if (keeper.n_held == 0 && !keeper.ring)
+		return -1;
+	now = brood_now();
+	if (now - keeper.rang_at < RING_NS && keeper.n_held < BUFFERED / 2)
+		return RING_NS - (now - keeper.rang_at);
+	if (journal_flush() < 0)
+		return BROOD_SEC;
+	if (keeper.connection >= 0)
 		wire_send(keeper.connection, &message, sizeof(message), -1);
+	keeper.rang_at = now;
 	keeper.ring = false;
+	return -1;
 }
 
 /* --- the loop ----------------------------------------------------------------------------- */
@@ -706,9 +774,11 @@ static void handle(const struct epoll_event *event)
 	}
 }
 
-/* Frees what is done, now that no event of this turn can name it. */
+/* Frees what is done and written, now that no event of this turn can name it. */
 static void free_done(void)
 {
+	if (keeper.n_held > 0)
+		return;
 	for (struct job **at = &keeper.jobs; *at != NULL;) {
 		struct job *job = *at;
 
@@ -743,6 +813,7 @@ static int set_up(void)
 	int r;
 
 	keeper.connection = CONNECTION_FD;
+	keeper.starts_end = &keeper.starts;
 	keeper.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (keeper.epoll < 0)
 		return -errno;
@@ -777,15 +848,15 @@ static int set_up(void)
 }
 
 /* How long to sleep, in ms for epoll, rounded up; -1 without limit. */
-static int as_timeout(int64_t left)
+static int as_timeout(int64_t left, int64_t ring_in)
 {
-	if (left < 0 && keeper.n_held == 0 && (keeper.connection >= 0 || keeper.jobs != NULL))
-		return -1;
-	/* A journal that could not be written, or nobody here: look again in a second. */
-	if (left < 0 || left > 100 * BROOD_SEC)
-		left = keeper.n_held > 0 || (keeper.connection < 0 && keeper.jobs == NULL) ? BROOD_SEC :
-											      100 * BROOD_SEC;
-	return (int)((left + BROOD_MSEC - 1) / BROOD_MSEC);
+	if (ring_in >= 0 && (left < 0 || ring_in < left))
+		left = ring_in;
+	if (keeper.connection < 0 && keeper.jobs == NULL && (left < 0 || left > BROOD_SEC))
+		left = BROOD_SEC; /* nobody here: look again */
+	if (left > 100 * BROOD_SEC)
+		left = 100 * BROOD_SEC;
+	return left < 0 ? -1 : (int)((left + BROOD_MSEC - 1) / BROOD_MSEC);
 }
 
 static bool is_over(void)
@@ -805,15 +876,13 @@ int keeper_main(void)
 		return 1;
 	}
 	while (!is_over()) {
-		int64_t left = check_deadlines();
+		int64_t left = check_deadlines(), ring_in = ring();
 		int n;
 
-		journal_flush();
-		ring();
 		free_done();
 		if (is_over())
 			break;
-		n = epoll_wait(keeper.epoll, events, sizeof(events) / sizeof(events[0]), as_timeout(left));
+		n = epoll_wait(keeper.epoll, events, sizeof(events) / sizeof(events[0]), as_timeout(left, ring_in));
 		for (int i = 0; i < n; i++)
 			handle(&events[i]);
 	}

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -24,6 +26,7 @@ struct link {
 	sd_event *event;
 	sd_event_source *source; /* of the connection */
 	sd_event_source *retry;
+	sd_event_source *children; /* SIGCHLD */
 	int state_fd, connection;
 	struct journal_reader journal;
 	uint64_t seq; /* of the last record read */
@@ -97,6 +100,7 @@ static int spawn_keeper(struct link *link, int listener, int theirs)
 	brood_fail fail = { .step = NULL };
 	brood_spawn_opts opts = {
 		.executable = "/proc/self/exe",
+		.cwd = "/",
 		.in = { .kind = BROOD_STDIO_NULL },
 		.out = { .kind = BROOD_STDIO_NULL },
 		.pass = pass,
@@ -225,9 +229,33 @@ static void take_message(struct link *link, const struct wire_message *message, 
 	}
 }
 
+/* As subreaper the server inherits what a dead keeper leaves; the keeper itself is its handle's. */
+static void bury_orphans(const struct link *link)
+{
+	siginfo_t info;
+
+	for (;;) {
+		info.si_pid = 0;
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+			return;
+		if (link->keeper != NULL && info.si_pid == brood_child_pid(link->keeper))
+			return; /* go_down() takes it, and looks again */
+		waitpid(info.si_pid, NULL, WNOHANG);
+	}
+}
+
+static int on_child(sd_event_source *source, const struct signalfd_siginfo *info, void *argument)
+{
+	(void)source, (void)info;
+	bury_orphans(argument);
+	return 0;
+}
+
 /* The end of the line: what the keeper wrote before it died is read, then a new one is started. */
 static void go_down(struct link *link)
 {
+	bool was_ready = link->ready;
+
 	link->source = sd_event_source_unref(link->source);
 	close(link->connection);
 	link->connection = -1;
@@ -242,8 +270,9 @@ static void go_down(struct link *link)
 	} else {
 		log_event("keeper_ended", "code=unknown");
 	}
+	bury_orphans(link);
 	link->callbacks.down(link->callbacks.self);
-	sd_event_source_set_time_relative(link->retry, 0);
+	sd_event_source_set_time_relative(link->retry, was_ready ? 0 : RETRY_NS / BROOD_USEC);
 	sd_event_source_set_enabled(link->retry, SD_EVENT_ONESHOT);
 }
 
@@ -287,6 +316,14 @@ int link_open(sd_event *event, int state_fd, const struct link_callbacks *callba
 		r = sd_event_add_time_relative(event, &link->retry, CLOCK_MONOTONIC, 0, 1000, on_retry, link);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(link->retry, SD_EVENT_OFF);
+	if (r >= 0) {
+		sigset_t child;
+
+		sigemptyset(&child);
+		sigaddset(&child, SIGCHLD);
+		sigprocmask(SIG_BLOCK, &child, NULL);
+		r = sd_event_add_signal(event, &link->children, SIGCHLD, on_child, link);
+	}
 	if (r >= 0)
 		r = connect_keeper(link);
 	if (r < 0) {
@@ -426,6 +463,7 @@ struct link *link_free(struct link *link)
 		return NULL;
 	sd_event_source_unref(link->source);
 	sd_event_source_disable_unref(link->retry);
+	sd_event_source_disable_unref(link->children);
 	if (link->connection >= 0)
 		close(link->connection);
 	if (link->journal.fd >= 0)

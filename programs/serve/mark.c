@@ -3,13 +3,13 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,18 +59,16 @@ uint64_t mark_of(pid_t pid)
 /* Held by a pidfd while it is looked at, so that a recycled number is not hit. */
 static bool kill_if_marked(pid_t pid, bool (*is_ours)(void *self, uint64_t id), void *self)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd ended = { .fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
 	bool killed = false;
 	uint64_t id;
 
-	if (pidfd < 0)
+	if (ended.fd < 0)
 		return false;
 	id = mark_of(pid);
-	if (id != 0 && is_ours(self, id))
-		killed = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
-	close(pidfd);
-	if (killed)
-		waitpid(pid, NULL, WNOHANG);
+	if (id != 0 && is_ours(self, id) && poll(&ended, 1, 0) == 0) /* a zombie is dead enough */
+		killed = syscall(SYS_pidfd_send_signal, ended.fd, SIGKILL, NULL, 0) == 0;
+	close(ended.fd);
 	return killed;
 }
 

@@ -20,8 +20,7 @@ bool mark_possible(void);
 uint64_t mark_of(pid_t pid);
 
 /* SIGKILLs every process of this machine that is marked with an id for which `is_ours` says yes,
- * until none is left or they will not die (2 s). Returns how many were killed. Our own children
- * among them are reaped. */
+ * until none is left or they will not die (2 s). Returns how many were killed; reaps none. */
 int mark_hunt(bool (*is_ours)(void *self, uint64_t id), void *self);
 
 #endif

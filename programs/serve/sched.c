@@ -608,7 +608,8 @@ static void on_inserted(void *self, uint64_t id, int result)
 	if (job->has_slot) {
 		queue_append(&sched->ready, job);
 		pump(sched);
-		return;
+		if (!sched->held)
+			return; /* answered when it has been started, or could not be */
 	}
 	free(job->body); /* it may wait long, and the store has it */
 	job->body = NULL;

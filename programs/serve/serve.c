@@ -91,7 +91,6 @@ static int on_tick(sd_event_source *source, uint64_t now_us, void *argument)
 
 	(void)now_us;
 	if (over || (server->stop_deadline != 0 && now > server->stop_deadline)) {
-		api_finish(server->api);
 		sd_event_exit(server->event, 0);
 		return 0;
 	}
@@ -256,8 +255,8 @@ static void close_server(struct server *server)
 {
 	if (server->http != NULL) {
 		http_stop_listening(server->http);
-		for (int i = 0; i < 20 && http_connections(server->http) > 0; i++)
-			sd_event_run(server->event, 10000);
+		api_finish(server->api);
+		http_flush(server->http, 200 * BROOD_MSEC);
 	}
 	server->http = http_close(server->http);
 	server->api = api_free(server->api);

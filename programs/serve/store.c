@@ -582,7 +582,8 @@ static int prepare_schema(struct store *store, char *error, size_t size)
 {
 	int format;
 
-	if (sqlite3_exec(store->writer, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-1024;",
+	if (sqlite3_exec(store->writer, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-1024;"
+			 " PRAGMA wal_autocheckpoint=4000;",
 			 NULL, NULL, NULL) != SQLITE_OK)
 		goto failed;
 	format = number_of(store->writer, "PRAGMA user_version");
