@@ -1,11 +1,50 @@
 #include "common/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+static struct {
+	pthread_t holder; /* others write at once */
+	bool holds;
+	size_t n;
+	char text[32 << 10];
+} held;
+
+/* Nobody is left to tell when stderr does not take it. */
+static void put(const char *text, size_t size)
+{
+	(void)!write(STDERR_FILENO, text, size);
+}
+
+void log_hold(void)
+{
+	held.holder = pthread_self();
+	held.holds = true;
+}
+
+void log_flush(void)
+{
+	if (held.n > 0)
+		put(held.text, held.n);
+	held.n = 0;
+}
+
+static void put_line(const char *line, size_t size)
+{
+	if (!held.holds || !pthread_equal(held.holder, pthread_self())) {
+		put(line, size);
+		return;
+	}
+	if (size > sizeof(held.text) - held.n)
+		log_flush();
+	memcpy(held.text + held.n, line, size);
+	held.n += size;
+}
 
 void log_event(const char *event, const char *format, ...)
 {
@@ -34,8 +73,7 @@ void log_event(const char *event, const char *format, ...)
 	if (at > sizeof(line) - 2)
 		at = sizeof(line) - 2;
 	line[at++] = '\n';
-	/* Nobody is left to tell when stderr does not take it. */
-	(void)!write(STDERR_FILENO, line, at);
+	put_line(line, at);
 }
 
 /* The length of the UTF-8 character at `at`, 0 when there is none (RFC 3629). */

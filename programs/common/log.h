@@ -10,6 +10,11 @@
 
 #include <stddef.h>
 
+/* Lines are held back until log_flush(), or until a block of them is full; for a loop that says many
+ * things in one turn. One thread's business. */
+void log_hold(void);
+void log_flush(void);
+
 void log_event(const char *event, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* `size` bytes of `text` as one logfmt value in `to`: bare when it is plain, else in double quotes

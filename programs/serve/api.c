@@ -634,6 +634,7 @@ static void get_list(struct exchange *exchange)
 {
 	struct listing listing;
 
+	sched_store_running(exchange->api->sched);
 	if (read_listing(exchange, &listing) < 0)
 		reply_error(exchange, 400, "bad_parameter", "%s", listing.wrong);
 	else if (store_pending(exchange->api->store) == 0)

@@ -58,7 +58,7 @@ struct job {
 	int files[2]; /* -1: nothing was written yet */
 	int64_t bytes[2];
 	bool truncated[2];
-	bool input_file;
+	bool input_file, urgent;
 	int64_t output_limit, kill_grace_ns;
 	int64_t deadline;      /* of its time; BROOD_FOREVER: none */
 	int64_t kill_deadline; /* after a terminate; 0: not yet asked to end */
@@ -78,7 +78,8 @@ static struct keeper {
 	uint64_t seq;
 	struct job *jobs;
 	int64_t idle_since;
-	bool ring; /* the journal has news that were not rung for */
+	bool ring;   /* the journal has news that were not rung for */
+	bool urgent; /* … that somebody waits for */
 	int64_t rang_at;
 	struct journal_record held[BUFFERED];
 	size_t n_held;
@@ -300,6 +301,7 @@ static void finish(struct job *job)
 
 	if (journal_add(&record, job->id, JOURNAL_END) < 0)
 		return; /* check_deadlines() comes back to it */
+	keeper.urgent = keeper.urgent || job->urgent;
 	close_job_files(job);
 	job->done = true;
 }
@@ -490,6 +492,7 @@ static void start_add(const struct wire_message *message, size_t size, int body)
 		.id = message->id,
 		.pipes = { -1, -1 },
 		.files = { -1, -1 },
+		.urgent = message->urgent != 0,
 		.output_limit = message->output_limit,
 		.kill_grace_ns = message->kill_grace_ns,
 		.deadline = BROOD_FOREVER,
@@ -733,14 +736,14 @@ static int64_t ring(void)
 	if (keeper.n_held == 0 && !keeper.ring)
 		return -1;
 	now = brood_now();
-	if (now - keeper.rang_at < RING_NS && keeper.n_held < BUFFERED / 2)
+	if (!keeper.urgent && now - keeper.rang_at < RING_NS && keeper.n_held < BUFFERED / 2)
 		return RING_NS - (now - keeper.rang_at);
 	if (journal_flush() < 0)
 		return BROOD_SEC;
 	if (keeper.connection >= 0)
 		wire_send(keeper.connection, &message, sizeof(message), -1);
 	keeper.rang_at = now;
-	keeper.ring = false;
+	keeper.ring = keeper.urgent = false;
 	return -1;
 }
 

@@ -358,8 +358,10 @@ static int body_file(const char *body, size_t size)
 }
 
 /* Packs a START. Returns its size, or -E2BIG. */
-static int pack_start(char *buffer, size_t size, uint64_t id, const struct route *route, const char *home)
+static int pack_start(char *buffer, size_t size, const struct link_job *job)
 {
+	const struct route *route = job->route;
+	const char *home = job->home;
 	struct wire_message *message = (struct wire_message *)(void *)buffer;
 	char *at = buffer + sizeof(*message), *end = buffer + size;
 	char route_entry[80], home_entry[4096];
@@ -370,7 +372,8 @@ static int pack_start(char *buffer, size_t size, uint64_t id, const struct route
 	snprintf(home_entry, sizeof(home_entry), "HOME=%s", home);
 	*message = (struct wire_message){
 		.type = WIRE_START,
-		.id = id,
+		.id = job->id,
+		.urgent = job->urgent,
 		.input = route->input,
 		.timeout_ns = route->timeout_ns,
 		.kill_grace_ns = route->kill_grace_ns,
@@ -395,19 +398,18 @@ static int pack_start(char *buffer, size_t size, uint64_t id, const struct route
 	return at != NULL ? (int)(at - buffer) : -E2BIG;
 }
 
-int link_start(struct link *link, uint64_t id, const struct route *route, const char *home, const char *body,
-	       size_t size)
+int link_start(struct link *link, const struct link_job *job)
 {
 	static _Alignas(struct wire_message) char buffer[WIRE_LIMIT];
 	int n, fd = -1, r;
 
 	if (!link->ready)
 		return -ENOTCONN;
-	n = pack_start(buffer, sizeof(buffer), id, route, home);
+	n = pack_start(buffer, sizeof(buffer), job);
 	if (n < 0)
 		return n;
-	if (route->input != INPUT_NONE) {
-		fd = body_file(body, size);
+	if (job->route->input != INPUT_NONE) {
+		fd = body_file(job->body, job->size);
 		if (fd < 0)
 			return fd;
 	}

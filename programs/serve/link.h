@@ -32,10 +32,16 @@ int link_open(sd_event *event, int state_fd, const struct link_callbacks *callba
 
 bool link_is_ready(const struct link *link);
 
-/* Starts a job of `route` with `body`. Returns 0, -EAGAIN (full: wait for `writable`), -ENOTCONN,
- * or -errno. */
-int link_start(struct link *link, uint64_t id, const struct route *route, const char *home, const char *body,
-	       size_t size);
+struct link_job {
+	uint64_t id;
+	const struct route *route;
+	const char *home, *body;
+	size_t size;
+	bool urgent; /* its slot is waited for */
+};
+
+/* Starts a job. Returns 0, -EAGAIN (full: wait for `writable`), -ENOTCONN, or -errno. */
+int link_start(struct link *link, const struct link_job *job);
 
 int link_stop(struct link *link, uint64_t id, enum journal_reason reason);
 

@@ -19,6 +19,8 @@
 #include "serve/output.h"
 
 #define BUCKETS 1024
+#define RUNNING_US 50000         /* a job that runs for longer is stored as running */
+#define BODY_BUDGET (4 << 20)    /* bytes of bodies of waiting jobs that are kept in memory */
 #define TAIL 1024 /* bytes of stderr that a failed job's log line shows */
 
 struct queue {
@@ -39,6 +41,9 @@ struct sched {
 	struct route_stats *stats; /* per route */
 	int64_t active;
 	bool held;
+	sd_event_source *running_timer;
+	bool running_armed;
+	size_t body_bytes; /* of stored jobs that wait */
 };
 
 static int64_t realtime_ms(void)
@@ -252,6 +257,15 @@ static void dequeue(struct sched *sched, struct job *job)
 	stats_of(sched, job->route)->queued--;
 }
 
+static void drop_body(struct sched *sched, struct job *job)
+{
+	if (job->body_counted)
+		sched->body_bytes -= job->size;
+	job->body_counted = false;
+	free(job->body);
+	job->body = NULL;
+}
+
 static void ended(struct sched *sched, struct job *job);
 
 /* START for every job that is ready, as long as the keeper takes them. */
@@ -263,12 +277,16 @@ static void pump(struct sched *sched)
 	while (!sched->held && link_is_ready(sched->link) && (job = sched->ready.first) != NULL) {
 		r = job->body != NULL ? 0 : store_body(sched->store, job->facts.id, &job->body, &job->size);
 		if (r == 0)
-			r = link_start(sched->link, job->facts.id, job->route, sched->home, job->body, job->size);
+			r = link_start(sched->link, &(struct link_job){ .id = job->facts.id,
+									.route = job->route,
+									.home = sched->home,
+									.body = job->body,
+									.size = job->size,
+									.urgent = !has_room(sched, job->route) });
 		if (r == -EAGAIN || r == -ENOTCONN || r == -EPIPE)
 			return; /* `writable`, or `ready` of the next keeper, comes back here */
 		queue_remove(&sched->ready, job);
-		free(job->body);
-		job->body = NULL;
+		drop_body(sched, job);
 		job->sent = true;
 		if (r < 0) {
 			job->facts.state = JOB_FAILED;
@@ -335,8 +353,9 @@ static const char *stderr_tail(const struct sched *sched, const struct job *job,
 static void log_end(const struct sched *sched, const struct job *job)
 {
 	const struct job_facts *facts = &job->facts;
-	char id[ID_SIZE], how[32] = "", tail[4 * TAIL + 16] = "", reason[600] = "";
+	char id[ID_SIZE], how[32], tail[4 * TAIL + 16], reason[600];
 
+	how[0] = tail[0] = reason[0] = '\0'; /* not "= {}": that would clear kilobytes for each job */
 	if (facts->exit_code >= 0)
 		snprintf(how, sizeof(how), " exit_code=%d", facts->exit_code);
 	else if (facts->signal != 0)
@@ -379,13 +398,41 @@ static void ended(struct sched *sched, struct job *job)
 		stats->run_ms += job->facts.run_ms;
 	}
 	free_slot(sched, job);
-	free(job->body);
-	job->body = NULL;
+	drop_body(sched, job);
 	log_end(sched, job);
 	if (store_update(sched->store, &job->facts, on_end_stored, sched) < 0)
 		log_event("store_failed", "error=\"out of memory\"");
 	notify(job);
 	give_slots(sched);
+}
+
+/* That a job runs is in the journal; the store is told of those that run for longer than a moment.
+ * Most jobs that are many are short, and need no write for it. */
+void sched_store_running(struct sched *sched)
+{
+	for (struct job *job = sched->newest; job != NULL; job = job->previous)
+		if (job->facts.state == JOB_RUNNING && !job->running_stored &&
+		    store_update(sched->store, &job->facts, NULL, NULL) == 0)
+			job->running_stored = true;
+}
+
+static int on_running_timer(sd_event_source *source, uint64_t now, void *argument)
+{
+	struct sched *sched = argument;
+
+	(void)source, (void)now;
+	sched->running_armed = false;
+	sched_store_running(sched);
+	return 0;
+}
+
+static void store_running_soon(struct sched *sched)
+{
+	if (sched->running_armed)
+		return;
+	sched->running_armed = true;
+	sd_event_source_set_time_relative(sched->running_timer, RUNNING_US);
+	sd_event_source_set_enabled(sched->running_timer, SD_EVENT_ONESHOT);
 }
 
 /* --- the journal -------------------------------------------------------------------------- */
@@ -405,7 +452,7 @@ static void on_started(struct sched *sched, struct job *job, const struct journa
 		stats->queued_ms += record->at_ms - job->facts.created_ms;
 	log_event("started", "id=%s route=%s pid=%d%s", id_format(job->facts.id, id), job->facts.route,
 		  job->facts.pid, job->log_fields);
-	store_update(sched->store, &job->facts, NULL, NULL);
+	store_running_soon(sched);
 	set_answer(job, ANSWER_ACCEPTED);
 	notify(job);
 }
@@ -611,8 +658,11 @@ static void on_inserted(void *self, uint64_t id, int result)
 		if (!sched->held)
 			return; /* answered when it has been started, or could not be */
 	}
-	free(job->body); /* it may wait long, and the store has it */
-	job->body = NULL;
+	if (sched->body_bytes + job->size > BODY_BUDGET)
+		drop_body(sched, job); /* it may wait long, and the store has it */
+	else
+		sched->body_bytes += job->size;
+	job->body_counted = job->body != NULL;
 	set_answer(job, ANSWER_ACCEPTED);
 	notify(job);
 }
@@ -767,6 +817,11 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 	if (r == 0)
 		r = store_unfinished(store, load_job, sched);
 	if (r == 0)
+		r = sd_event_add_time_relative(event, &sched->running_timer, CLOCK_MONOTONIC, 0, 1000,
+					       on_running_timer, sched);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(sched->running_timer, SD_EVENT_OFF);
+	if (r >= 0)
 		r = link_open(event, state_fd, &callbacks, &sched->link);
 	if (r < 0) {
 		sched_close(sched, false);
@@ -786,6 +841,7 @@ struct sched *sched_close(struct sched *sched, bool quit)
 	while (sched->oldest != NULL)
 		forget(sched, sched->oldest);
 	link_free(sched->link);
+	sd_event_source_disable_unref(sched->running_timer);
 	free(sched->queues);
 	free(sched->stats);
 	free(sched);

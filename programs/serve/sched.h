@@ -43,6 +43,8 @@ struct job {
 	bool sent;     /* START went out */
 	bool begun;    /* the journal has its BEGIN */
 	bool lost;     /* the keeper that had it is gone */
+	bool running_stored; /* the store has been told that it runs */
+	bool body_counted;   /* among the bodies that are kept for waiting jobs */
 	enum answer answer;
 	struct waiter *waiters;
 };
@@ -88,7 +90,10 @@ void sched_stop_all(struct sched *sched);
 /* No START goes out from now on. */
 void sched_hold(struct sched *sched);
 
-/* How many jobs hold a slot. */
+/* Hands to the store what it was not told yet: which jobs run. */
+void sched_store_running(struct sched *sched);
+
+/* How many jobs are with the keeper. */
 int64_t sched_active(const struct sched *sched);
 
 /* The smallest id that is not finished; UINT64_MAX when there is none. */

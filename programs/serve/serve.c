@@ -207,6 +207,13 @@ static int open_http(struct server *server)
 	return r;
 }
 
+static int on_turn_end(sd_event_source *source, void *argument)
+{
+	(void)source, (void)argument;
+	log_flush();
+	return 0;
+}
+
 static int open_event(struct server *server)
 {
 	sigset_t mask;
@@ -222,6 +229,8 @@ static int open_event(struct server *server)
 		r = sd_event_add_signal(server->event, NULL, SIGTERM, on_signal, server);
 	if (r >= 0)
 		r = sd_event_add_signal(server->event, NULL, SIGINT, on_signal, server);
+	if (r >= 0)
+		r = sd_event_add_post(server->event, NULL, on_turn_end, NULL);
 	return r;
 }
 
@@ -275,12 +284,14 @@ static int run_server(struct config *config)
 	struct server server = { .config = config, .state_fd = -1, .lock_fd = -1 };
 	int r = open_server(&server);
 
+	log_hold();
 	if (r >= 0)
 		r = sd_event_loop(server.event);
 	else
 		log_event("failed", "error=\"%s\"", strerror(-r));
 	close_server(&server);
 	log_event("stopped", "status=%d", r < 0);
+	log_flush();
 	return r < 0 ? 1 : 0;
 }
 

@@ -14,6 +14,7 @@
 #include "common/log.h"
 
 #define FORMAT 1      /* PRAGMA user_version */
+#define COMMIT_NS 1000000 /* from one commit's start to the next one's: under load more ride on one fsync */
 #define LAZY_US 20000 /* how long an update may wait for an insert to ride with */
 
 static const char schema[] =
@@ -247,9 +248,25 @@ static void tell(struct store *store)
 		log_event("store_fault", "what=eventfd errno=%d", errno);
 }
 
+/* Lets a moment pass since `*last`, and takes the time anew. After a pause there is no wait. */
+static void pace(struct timespec *last)
+{
+	struct timespec next = *last;
+
+	next.tv_nsec += COMMIT_NS;
+	if (next.tv_nsec >= 1000000000) {
+		next.tv_nsec -= 1000000000;
+		next.tv_sec++;
+	}
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL) == EINTR)
+		continue;
+	clock_gettime(CLOCK_MONOTONIC, last);
+}
+
 static void *writer_main(void *argument)
 {
 	struct store *store = argument;
+	struct timespec last = { .tv_sec = 0 };
 	bool was_closing;
 
 	pthread_mutex_lock(&store->lock);
@@ -263,6 +280,9 @@ static void *writer_main(void *argument)
 		if (store->todo.first == NULL)
 			break;
 		was_closing = store->closing;
+		pthread_mutex_unlock(&store->lock);
+		pace(&last);
+		pthread_mutex_lock(&store->lock);
 		ops = list_take(&store->todo);
 		pthread_mutex_unlock(&store->lock);
 		drop_superseded(ops);

@@ -43,6 +43,7 @@ struct wire_message {
 	int32_t reason;   /* STOP: enum journal_reason */
 	int32_t input;    /* START: enum input */
 	int64_t timeout_ns, kill_grace_ns, output_limit;
+	uint32_t urgent;        /* START: somebody waits for its slot, so ring at once when it ends */
 	uint32_t n_argv, n_env; /* START: words that follow: argv, env, cwd, the program's path */
 };
 
