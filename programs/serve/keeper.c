@@ -44,7 +44,8 @@
 #define CONNECTION_FD 5
 #define IDLE_NS (10 * BROOD_SEC)  /* without server and jobs, then we go */
 #define BURY_NS (5 * BROOD_SEC)   /* for descendants that were killed and are not gone */
-#define RING_NS (BROOD_MSEC)      /* between two rings: a busy server is not woken for each record */
+#define BUSY 4                    /* jobs that mean load: then … */
+#define RING_NS (BROOD_MSEC)      /* … between two rings, so that the server is not woken for each record */
 #define BUFFERED 256              /* journal records held back */
 
 enum source { SOURCE_LISTEN, SOURCE_CONNECTION, SOURCE_CHILDREN, SOURCE_PROGRAM, SOURCE_OUT, SOURCE_ERR };
@@ -77,6 +78,7 @@ static struct keeper {
 	off_t journal_size;
 	uint64_t seq;
 	struct job *jobs;
+	size_t n_jobs;
 	int64_t idle_since;
 	bool ring;   /* the journal has news that were not rung for */
 	bool urgent; /* … that somebody waits for */
@@ -498,6 +500,7 @@ static void start_add(const struct wire_message *message, size_t size, int body)
 		.deadline = BROOD_FOREVER,
 	};
 	keeper.jobs = job;
+	keeper.n_jobs++;
 	*start = (struct start){ .next = NULL, .job = job, .body = body, .size = size };
 	memcpy(&start->message, message, size);
 	*keeper.starts_end = start;
@@ -736,7 +739,7 @@ static int64_t ring(void)
 	if (keeper.n_held == 0 && !keeper.ring)
 		return -1;
 	now = brood_now();
-	if (!keeper.urgent && now - keeper.rang_at < RING_NS && keeper.n_held < BUFFERED / 2)
+	if (!keeper.urgent && keeper.n_jobs > BUSY && now - keeper.rang_at < RING_NS && keeper.n_held < BUFFERED / 2)
 		return RING_NS - (now - keeper.rang_at);
 	if (journal_flush() < 0)
 		return BROOD_SEC;
@@ -790,6 +793,7 @@ static void free_done(void)
 			continue;
 		}
 		*at = job->next;
+		keeper.n_jobs--;
 		free(job);
 	}
 }

@@ -14,7 +14,8 @@
 #include "common/log.h"
 
 #define FORMAT 1      /* PRAGMA user_version */
-#define COMMIT_NS 1000000 /* from one commit's start to the next one's: under load more ride on one fsync */
+#define BUSY 4            /* writes in one commit that mean load: then … */
+#define COMMIT_NS 1000000 /* … from one commit's start to the next one's, so that more ride on one fsync */
 #define LAZY_US 20000 /* how long an update may wait for an insert to ride with */
 
 static const char schema[] =
@@ -200,12 +201,13 @@ static int write_all(struct store *store, const struct op *ops)
 	return r;
 }
 
-static bool has_writes(const struct op *ops)
+static size_t count_writes(const struct op *ops)
 {
+	size_t n = 0;
+
 	for (; ops != NULL; ops = ops->next)
-		if (ops->kind != BARRIER)
-			return true;
-	return false;
+		n += ops->kind != BARRIER;
+	return n;
 }
 
 /* A START and an END of one job in one batch: the last one says it all. */
@@ -248,10 +250,13 @@ static void tell(struct store *store)
 		log_event("store_fault", "what=eventfd errno=%d", errno);
 }
 
-/* Lets a moment pass since `*last`, and takes the time anew. After a pause there is no wait. */
-static void pace(struct timespec *last)
+/* Lets a moment pass since `*last`, under load, and takes the time anew. */
+static void pace(struct timespec *last, size_t writes)
 {
 	struct timespec next = *last;
+
+	if (writes < BUSY)
+		return;
 
 	next.tv_nsec += COMMIT_NS;
 	if (next.tv_nsec >= 1000000000) {
@@ -267,6 +272,7 @@ static void *writer_main(void *argument)
 {
 	struct store *store = argument;
 	struct timespec last = { .tv_sec = 0 };
+	size_t writes = 0;
 	bool was_closing;
 
 	pthread_mutex_lock(&store->lock);
@@ -281,12 +287,13 @@ static void *writer_main(void *argument)
 			break;
 		was_closing = store->closing;
 		pthread_mutex_unlock(&store->lock);
-		pace(&last);
+		pace(&last, writes);
 		pthread_mutex_lock(&store->lock);
 		ops = list_take(&store->todo);
 		pthread_mutex_unlock(&store->lock);
 		drop_superseded(ops);
-		if (has_writes(ops))
+		writes = count_writes(ops);
+		if (writes > 0)
 			r = write_all(store, ops);
 		if (r < 0)
 			log_event("store_failed", "error=\"%s\" detail=\"%s\"", strerror(-r),

@@ -54,6 +54,7 @@ struct plan {
 	size_t n_opened;
 	int streams[3]; /* the parent's ends */
 	int control;    /* the parent's end */
+	bool has_stdout; /* the caller has a descriptor 1 */
 };
 
 extern char **environ;
@@ -146,9 +147,6 @@ static int plan_stdio(struct plan *plan, int which, const brood_stdio *stdio)
 	case BROOD_STDIO_NULL:
 		return plan_file(plan, which, "/dev/null", O_RDWR, 0);
 	case BROOD_STDIO_FD:
-		if (fcntl(stdio->fd, F_GETFD) < 0)
-			return bri_fail(plan->opts->fail, "stdio", EBADF, "descriptor %d: %d is not open",
-					which, stdio->fd);
 		plan_move(plan, stdio->fd, which);
 		return 0;
 	case BROOD_STDIO_FILE:
@@ -160,7 +158,7 @@ static int plan_stdio(struct plan *plan, int which, const brood_stdio *stdio)
 			break;
 		/* What .out made is the last move so far, if it made one. */
 		if (plan->opts->out.kind == BROOD_STDIO_INHERIT)
-			plan_move(plan, 1, 2);
+			plan_move(plan, plan->has_stdout ? 1 : -1, 2);
 		else
 			plan_move(plan, plan->moves[plan->start.n_moves - 1].from, 2);
 		return 0;
@@ -170,6 +168,30 @@ static int plan_stdio(struct plan *plan, int which, const brood_stdio *stdio)
 	}
 	return bri_fail(plan->opts->fail, "stdio", EINVAL, "descriptor %d: no such kind %d", which,
 			(int)stdio->kind);
+}
+
+/* Looks at the caller's descriptors before the start opens any of its own: those take the lowest
+ * free numbers, and one of them must not be taken for a closed one that the caller named. */
+static int check_given(struct plan *plan)
+{
+	const brood_spawn_opts *opts = plan->opts;
+	const brood_stdio *stdio[3] = { &opts->in, &opts->out, &opts->err };
+
+	for (int i = 0; i < 3; i++)
+		if (stdio[i]->kind == BROOD_STDIO_FD && fcntl(stdio[i]->fd, F_GETFD) < 0)
+			return bri_fail(opts->fail, "stdio", EBADF, "descriptor %d: %d is not open", i,
+					stdio[i]->fd);
+	for (size_t i = 0; i < opts->n_pass; i++) {
+		int fd = opts->pass[i].fd, as = opts->pass[i].as != 0 ? opts->pass[i].as : fd;
+
+		if (as < 3)
+			return bri_fail(opts->fail, "pass", EINVAL, "descriptor %d as %d: 0 to 2 are .in, "
+					".out and .err", fd, as);
+		if (fcntl(fd, F_GETFD) < 0)
+			return bri_fail(opts->fail, "pass", EBADF, "descriptor %d is not open", fd);
+	}
+	plan->has_stdout = opts->err.kind == BROOD_STDIO_STDOUT && fcntl(1, F_GETFD) >= 0;
+	return 0;
 }
 
 static int by_target(const void *a, const void *b)
@@ -185,6 +207,9 @@ static int plan_descriptors(struct plan *plan)
 	const brood_stdio *stdio[3] = { &opts->in, &opts->out, &opts->err };
 	int r;
 
+	r = check_given(plan);
+	if (r < 0)
+		return r;
 	plan->moves = calloc(opts->n_pass + 4, sizeof(*plan->moves));
 	if (plan->moves == NULL)
 		return bri_fail(opts->fail, "memory", ENOMEM, NULL);
@@ -194,16 +219,8 @@ static int plan_descriptors(struct plan *plan)
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < opts->n_pass; i++) {
-		int fd = opts->pass[i].fd, as = opts->pass[i].as != 0 ? opts->pass[i].as : fd;
-
-		if (as < 3)
-			return bri_fail(opts->fail, "pass", EINVAL, "descriptor %d as %d: 0 to 2 are .in, "
-					".out and .err", fd, as);
-		if (fcntl(fd, F_GETFD) < 0)
-			return bri_fail(opts->fail, "pass", EBADF, "descriptor %d is not open", fd);
-		plan_move(plan, fd, as);
-	}
+	for (size_t i = 0; i < opts->n_pass; i++)
+		plan_move(plan, opts->pass[i].fd, opts->pass[i].as != 0 ? opts->pass[i].as : opts->pass[i].fd);
 	qsort(plan->moves, plan->start.n_moves, sizeof(*plan->moves), by_target);
 	for (size_t i = 1; i < plan->start.n_moves; i++)
 		if (plan->moves[i].to == plan->moves[i - 1].to)
@@ -255,19 +272,20 @@ static void plan_rest(struct plan *plan)
 	start->set_groups = opts->groups != NULL || ((opts->uid != NULL || opts->gid != NULL) && geteuid() == 0);
 }
 
-/* The folder of the file that holds this very function: libbrood.so, or a static program. */
-static int own_folder(char *folder, size_t size)
+/* The folder of the file that holds this very function: libbrood.so, or a static program. The
+ * loader may know it by a relative name; the child would look for that in its own directory. */
+static int own_folder(char folder[PATH_MAX])
 {
 	Dl_info info;
-	char *slash;
 
 	if (dladdr((void *)(uintptr_t)own_folder, &info) == 0 || info.dli_fname == NULL ||
-	    strlen(info.dli_fname) >= size)
+	    strlen(info.dli_fname) >= PATH_MAX)
 		return -ENOENT;
-	slash = strrchr(strcpy(folder, info.dli_fname), '/');
-	if (slash == NULL)
-		return -ENOENT;
-	*slash = '\0';
+	if (info.dli_fname[0] == '/')
+		strcpy(folder, info.dli_fname);
+	else if (realpath(info.dli_fname, folder) == NULL)
+		return -errno;
+	*strrchr(folder, '/') = '\0';
 	return 0;
 }
 
@@ -278,7 +296,7 @@ static int find_helper(char *path, size_t size)
 	static const char *const beside[] = { "../helpers", "../libexec/brood", "../../libexec/brood" };
 	char folder[PATH_MAX];
 
-	if (own_folder(folder, sizeof(folder)) == 0)
+	if (own_folder(folder) == 0)
 		for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
 			if (snprintf(path, size, "%s/%s/brood-container", folder, beside[i]) < (int)size &&
 			    access(path, X_OK) == 0)
@@ -304,7 +322,7 @@ static int plan_contain(struct plan *plan, char *helper, size_t helper_size, cha
 			const char **candidates)
 {
 	size_t n = count(plan->candidates), at = 0;
-	int theirs, control, r;
+	int theirs, control = 3, r;
 
 	r = find_helper(helper, helper_size);
 	if (r < 0)
@@ -313,9 +331,10 @@ static int plan_contain(struct plan *plan, char *helper, size_t helper_size, cha
 	if (r < 0)
 		return bri_fail(plan->opts->fail, "container", r, "socketpair");
 	plan_opened(plan, theirs);
-	control = plan->start.n_moves > 0 ? plan->moves[plan->start.n_moves - 1].to + 1 : 3;
-	control = control < 3 ? 3 : control;
+	for (size_t i = 0; i < plan->start.n_moves; i++)
+		control += plan->moves[i].to == control;
 	plan_move(plan, theirs, control);
+	qsort(plan->moves, plan->start.n_moves, sizeof(*plan->moves), by_target);
 	plan->helper_argv = calloc(n + count(plan->argv) + 6, sizeof(char *));
 	if (plan->helper_argv == NULL)
 		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
@@ -400,13 +419,15 @@ static int start_contained(struct plan *plan, brood_child *child)
 	const char *candidates[2];
 	char helper[PATH_MAX], numbers[3][24];
 	enum bri_group group = plan->start.group;
-	brood_exit ignored;
 	int r;
 
 	r = plan_contain(plan, helper, sizeof(helper), numbers, candidates);
 	if (r < 0)
 		return r;
 	if (bri_start(&plan->start, &child->process, &plan->error) < 0) {
+		/* The helper carries the program's words: if they are too many, that is theirs. */
+		if (plan->error.step == BRI_STEP_EXEC && plan->error.error == E2BIG)
+			return bri_fail(plan->opts->fail, "exec", E2BIG, "%s", plan->program);
 		if (plan->error.step == BRI_STEP_EXEC)
 			return bri_fail(plan->opts->fail, "container", plan->error.error, "%s", helper);
 		return start_failed(plan, &plan->error);
@@ -421,10 +442,10 @@ static int start_contained(struct plan *plan, brood_child *child)
 		return 0;
 	}
 	bri_closep(&plan->control);
-	bri_wait_readable(child->process.pidfd, BROOD_FOREVER);
-	bri_process_reap(&child->process, &ignored);
-	if (r < 0)
-		return bri_fail(plan->opts->fail, "container", r == -EPIPE ? EPROTO : r, "%s: no answer", helper);
+	bri_process_bury(&child->process);
+	if (r < 0 || message.what != BRI_CONTAIN_FAILED)
+		return bri_fail(plan->opts->fail, "container", r == 0 || r == -EPIPE ? EPROTO : r,
+				"%s: no answer", helper);
 	if (message.step == BRI_STEP_NONE)
 		return bri_fail(plan->opts->fail, "container", message.error, "%s: not of version %s", helper,
 				BROOD_VERSION);
@@ -607,6 +628,8 @@ static int signal_all(brood_child *child, int signum)
 		r = 0;
 	else if (child->control >= 0)
 		r = ask_helper(child, signum == SIGKILL ? BRI_CONTAIN_KILL : BRI_CONTAIN_TERMINATE, 0);
+	else if (child->own_group && bri_process_peek(&child->process) == -ECHILD)
+		r = 0; /* its status was taken, so its number may be another's by now */
 	else if (child->own_group)
 		r = kill(-child->pid, signum) < 0 ? -errno : 0;
 	else
