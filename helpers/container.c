@@ -6,8 +6,10 @@
  * Invariant: it exits only when it has no child left that it may kill, so "the helper's pidfd is
  * readable" means "the tree is gone". If the helper itself is killed, the program goes with it
  * (PR_SET_PDEATHSIG); what the program had abandoned falls to the next reaper. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -44,23 +46,28 @@ static int say(const struct container *self, const struct bri_contain_message *m
 
 static int say_failed(const struct container *self, const struct bri_start_error *error)
 {
-	const struct bri_contain_message message = { .what = BRI_CONTAIN_FAILED, .step = (int)error->step,
-						     .error = error->error, .index = error->index };
+	const struct bri_contain_message message = { .what = BRI_CONTAIN_FAILED,
+						     .step = (int)error->step,
+						     .error = error->error,
+						     .index = error->index };
 
 	say(self, &message);
 	return 1;
 }
 
 /* The program gets the descriptors, mask, dispositions and limits that the helper was given. */
-static int start_program(struct container *self, char **candidates, int n_candidates, enum bri_group group,
-			 struct bri_start_error *error)
+static int start_program(struct container *self, char **candidates, int n_candidates,
+			 enum bri_group group, struct bri_start_error *error)
 {
+	/* Ignored, it would take the records away. */
+	void (*sigchld)(int) = signal(SIGCHLD, SIG_DFL);
 	struct bri_start start = {
 		.argv = (const char *const *)candidates + n_candidates,
 		.envp = (const char *const *)environ,
 		.keep_open = true,
 		.group = group,
 		.inherit_signals = true,
+		.ignore_sigchld = sigchld == SIG_IGN,
 		.parent_death_signal = SIGKILL,
 	};
 	const char **list = calloc((size_t)n_candidates + 1, sizeof(*list));
@@ -77,26 +84,38 @@ static int start_program(struct container *self, char **candidates, int n_candid
 	return r;
 }
 
+/* Where close_range is refused: those that /proc lists. */
+static void close_between(int first, int last)
+{
+	DIR *folder;
+
+	if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+		return;
+	folder = opendir("/proc/self/fd");
+	for (struct dirent *item; folder != NULL && (item = readdir(folder)) != NULL;) {
+		int fd = atoi(item->d_name);
+
+		if (item->d_name[0] != '.' && fd >= first && fd <= last && fd != dirfd(folder))
+			close(fd);
+	}
+	if (folder != NULL)
+		closedir(folder);
+}
+
 /* The program's pipes, directory and files are not the helper's: kept here, they would hold off
  * an end of file, an unmount, a lock. */
 static int settle(struct container *self)
 {
+	bool control_first = self->control < self->program.pidfd;
+	int low = control_first ? self->control : self->program.pidfd;
+	int high = control_first ? self->program.pidfd : self->control;
 	sigset_t mask;
-	int control = self->control;
 
-	if (self->program.pidfd < control) { /* both above the closed range */
-		int moved = fcntl(self->program.pidfd, F_DUPFD_CLOEXEC, control + 1);
-
-		if (moved < 0)
-			return -errno;
-		self->program.pidfd = moved;
-	}
-	if (control > 0)
-		syscall(SYS_close_range, 0, control - 1, 0);
-	syscall(SYS_close_range, control + 1, self->program.pidfd - 1, 0);
-	syscall(SYS_close_range, self->program.pidfd + 1, ~0U, 0);
+	close_between(0, low - 1);
+	close_between(low + 1, high - 1);
+	close_between(high + 1, INT_MAX);
 	if (chdir("/") < 0)
-		return -errno;
+		errno = 0; /* so it stays; the program is none the worse for it */
 	sigfillset(&mask);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	sigemptyset(&mask);
@@ -116,8 +135,10 @@ static bool reap_all(struct container *self)
 		r = bri_process_reap(&self->program, &record);
 		if (r != -EAGAIN) {
 			self->end = (struct bri_contain_message){ .what = BRI_CONTAIN_ENDED,
-								  .kind = r < 0 ? BROOD_LOST : record.kind,
-								  .value = record.value, .core = record.core };
+								  .kind = r < 0 ? BROOD_LOST :
+										  record.kind,
+								  .value = record.value,
+								  .core = record.core };
 			self->killing = true;
 		}
 	}
@@ -141,8 +162,8 @@ static void bury_abandoned(const struct container *self)
 
 	for (;;) {
 		info.si_pid = 0;
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 || info.si_pid == 0 ||
-		    info.si_pid == self->program.pid)
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
+		    info.si_pid == 0 || info.si_pid == self->program.pid)
 			return;
 		waitpid(info.si_pid, NULL, __WALL);
 	}
@@ -164,7 +185,8 @@ static void obey(struct container *self)
 			bri_process_signal(&self->program, request.signum);
 		break;
 	case BRI_CONTAIN_TERMINATE:
-		bri_tree_signal(getpid(), SIGTERM, &count);
+		if (bri_tree_signal(getpid(), SIGTERM, &count) < 0 && self->end.what == 0)
+			bri_process_signal(&self->program, SIGTERM);
 		break;
 	case BRI_CONTAIN_KILL:
 		self->killing = true;
@@ -174,24 +196,31 @@ static void obey(struct container *self)
 	}
 }
 
+/* One round of SIGKILL. Returns whether another may reach what this one did not. Where there is no
+ * /proc to look at the program at least is killed, and what it abandoned is out of reach. */
+static bool kill_tree(const struct container *self)
+{
+	struct bri_tree_count count;
+	int r = bri_tree_signal(getpid(), SIGKILL, &count);
+
+	if (r == 0)
+		return self->end.what == 0 || count.signalled > 0 || count.refused == 0;
+	if (self->end.what == 0)
+		bri_process_signal(&self->program, SIGKILL);
+	return self->end.what == 0 || r == -ENOMEM;
+}
+
 /* Runs until the tree is gone, or only those are left that may not be killed. */
 static void keep(struct container *self)
 {
 	struct pollfd events[2] = { { .fd = self->children, .events = POLLIN },
 				    { .fd = self->control, .events = POLLIN } };
 	struct signalfd_siginfo drained;
-	struct bri_tree_count count;
 
 	for (;;) {
 		bury_abandoned(self);
-		if (!reap_all(self))
+		if (!reap_all(self) || (self->killing && !kill_tree(self)))
 			return;
-		if (self->killing) {
-			count = (struct bri_tree_count){ 1, 0 };
-			bri_tree_signal(getpid(), SIGKILL, &count);
-			if (count.signalled == 0 && count.refused > 0 && self->end.what != 0)
-				return;
-		}
 		events[1].fd = self->control;
 		/* While killing, look again soon: what was forked meanwhile has been missed. */
 		if (poll(events, 2, self->killing ? 10 : -1) < 0)
@@ -209,10 +238,11 @@ int main(int argc, char **argv)
 	struct container self = { .children = -1, .program = { .pidfd = -1 } };
 	struct bri_contain_message started = { .what = BRI_CONTAIN_STARTED };
 	struct bri_start_error error = { .step = BRI_STEP_NONE };
-	int n_candidates;
+	int n_candidates, r;
 
 	if (argc < 7 || strcmp(argv[0], "brood-container") != 0) {
-		dprintf(2, "brood-container: started by libbrood (brood_spawn with .contain), not by hand\n");
+		dprintf(2,
+			"brood-container: started by libbrood (brood_spawn with .contain), not by hand\n");
 		return 2;
 	}
 	self.control = atoi(argv[2]);
@@ -230,9 +260,15 @@ int main(int argc, char **argv)
 	if (start_program(&self, argv + 5, n_candidates, (enum bri_group)atoi(argv[3]), &error) < 0)
 		return say_failed(&self, &error);
 	started.pid = self.program.pid;
-	if (settle(&self) < 0)
+	r = settle(&self);
+	if (r < 0) {
+		error = (struct bri_start_error){ .step = BRI_STEP_CLONE, .error = -r };
 		self.killing = true;
-	say(&self, &started);
+		keep(&self);
+		return say_failed(&self, &error);
+	}
+	if (say(&self, &started) < 0)
+		self.killing = true;
 	keep(&self);
 	say(&self, &self.end);
 	return 0;

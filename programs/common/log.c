@@ -103,7 +103,7 @@ static bool is_plain(const char *text, size_t size)
 const char *log_quote(char *to, size_t room, const char *text, size_t size)
 {
 	const unsigned char *at = (const unsigned char *)text, *end = at + size;
-	char *out = to, *last = to + room - 8; /* an escape, the closing quote, the NUL */
+	char *out = to, *last = to + room - 10; /* two escapes, the closing quote, the NUL */
 
 	if (is_plain(text, size) && size < room) {
 		memcpy(to, text, size);
@@ -120,6 +120,8 @@ const char *log_quote(char *to, size_t room, const char *text, size_t size)
 			out += sprintf(out, "\\n"), at++;
 		else if (*at < ' ' || *at == 0x7f || n == 0)
 			out += sprintf(out, "\\x%02x", *at++);
+		else if (n == 2 && at[0] == 0xc2 && at[1] < 0xa0) /* U+0080 to U+009F: controls, too */
+			out += sprintf(out, "\\x%02x\\x%02x", at[0], at[1]), at += 2;
 		else
 			for (; n > 0; n--)
 				*out++ = (char)*at++;

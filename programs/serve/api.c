@@ -214,21 +214,11 @@ static int64_t positive(int64_t ms)
 	return ms > 0 ? ms : 0;
 }
 
-/* How much a running job has written so far. */
-static int64_t output_size(const struct api *api, const struct job_facts *facts, int which)
+/* What it wrote; of a running job: so far. */
+static json_t *bytes_json(const struct api *api, const struct job_facts *facts, int which)
 {
-	struct stat st;
-	int fd;
-
-	if (job_is_final(facts->state))
-		return facts->bytes[which];
-	fd = output_open(api->state_fd, facts->id, which);
-	if (fd < 0)
-		return 0;
-	if (fstat(fd, &st) < 0)
-		st.st_size = 0;
-	close(fd);
-	return st.st_size;
+	return json_integer(job_is_final(facts->state) ? facts->bytes[which] :
+							 output_size(api->state_fd, facts->id, which));
 }
 
 static json_t *job_json(const struct api *api, const struct job_facts *facts)
@@ -253,8 +243,8 @@ static json_t *job_json(const struct api *api, const struct job_facts *facts)
 	json_object_set_new(job, "rusage",
 			    json_pack("{sIsIsI}", "user_ms", (json_int_t)facts->user_ms, "system_ms",
 				      (json_int_t)facts->system_ms, "max_rss_bytes", (json_int_t)facts->max_rss_bytes));
-	json_object_set_new(job, "stdout_bytes", json_integer(output_size(api, facts, 0)));
-	json_object_set_new(job, "stderr_bytes", json_integer(output_size(api, facts, 1)));
+	json_object_set_new(job, "stdout_bytes", bytes_json(api, facts, 0));
+	json_object_set_new(job, "stderr_bytes", bytes_json(api, facts, 1));
 	json_object_set_new(job, "truncated", json_boolean(facts->truncated));
 	json_object_set_new(job, "reason", facts->reason[0] != '\0' ? json_string(facts->reason) : json_null());
 	json_object_set_new(job, "fields", json_loads(facts->fields, 0, NULL));
@@ -547,7 +537,9 @@ static bool take_parameter(void *self, const char *name, const char *value)
 	char quoted[80];
 	int64_t n;
 
-	if (strcmp(name, "state") == 0) {
+	if (value == NULL) { /* it had a NUL inside */
+		snprintf(listing->wrong, sizeof(listing->wrong), "a parameter has a NUL character");
+	} else if (strcmp(name, "state") == 0) {
 		filter->state = job_state_parse(value);
 		if (filter->state < 0)
 			snprintf(listing->wrong, sizeof(listing->wrong), "state must be queued, running, succeeded, "

@@ -19,6 +19,7 @@
 
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 #define COUNT_LIMIT 10000
+#define ARGUMENT_LIMIT ((128 << 10) - 1) /* MAX_ARG_STRLEN of the kernel, less the NUL */
 #define MESSAGE_LIMIT (96 << 10) /* of a route's command and environment together, see serve/wire.h */
 
 struct reader {
@@ -395,6 +396,16 @@ static yaml_node_t *value_of(struct reader *reader, yaml_node_t *mapping, const 
 	return mapping;
 }
 
+static bool is_url_path(const char *path)
+{
+	if (*path != '/' || strpbrk(path, "?#%") != NULL)
+		return false;
+	for (; *path != '\0'; path++)
+		if ((unsigned char)*path <= ' ' || *path == 0x7f)
+			return false;
+	return true;
+}
+
 /* What one key alone cannot tell. */
 static int check_route(struct reader *reader, yaml_node_t *node, struct route *route)
 {
@@ -402,9 +413,9 @@ static int check_route(struct reader *reader, yaml_node_t *node, struct route *r
 	struct stat st;
 	int r;
 
-	if (route->path[0] != '/' || strpbrk(route->path, "?# \t%") != NULL)
-		return refuse(reader, path, "path", "'%s' must begin with / and have no ?, #, %% or space",
-			      route->path);
+	if (!is_url_path(route->path))
+		return refuse(reader, path, "path", "must begin with / and have no ?, #, %%, space or control "
+						    "character");
 	if (strcmp(route->path, "/v1") == 0 || strncmp(route->path, "/v1/", 4) == 0 ||
 	    strcmp(route->path, "/healthz") == 0 || strcmp(route->path, "/readyz") == 0 ||
 	    strcmp(route->path, "/metrics") == 0)
@@ -421,8 +432,8 @@ static int check_route(struct reader *reader, yaml_node_t *node, struct route *r
 		return r;
 	if (words_size(&route->command) + words_size(&route->env) > MESSAGE_LIMIT)
 		return refuse(reader, command, "command", "command and env are larger than 96 KiB");
-	if (route->input == INPUT_ARGUMENT && route->body_limit > 128 << 10)
-		route->body_limit = 128 << 10;
+	if (route->input == INPUT_ARGUMENT && route->body_limit > ARGUMENT_LIMIT)
+		route->body_limit = ARGUMENT_LIMIT;
 	if (route->body_limit < 2 || route->body_limit > INT64_C(1) << 30)
 		return refuse(reader, value_of(reader, node, "body_limit"), "body_limit",
 			      "must be between 2 bytes and 1 GiB");
@@ -582,6 +593,29 @@ static int check_config(struct reader *reader, yaml_node_t *root)
 	return r;
 }
 
+static int refuse_yaml(struct reader *reader, const yaml_parser_t *parser)
+{
+	snprintf(reader->error, reader->size, "%s:%zu: %s", reader->config->file, parser->problem_mark.line + 1,
+		 parser->problem != NULL ? parser->problem : "cannot be read");
+	return -EINVAL;
+}
+
+/* What follows the document must be nothing. */
+static int refuse_more(struct reader *reader, yaml_parser_t *parser)
+{
+	yaml_document_t more;
+	bool found;
+
+	if (!yaml_parser_load(parser, &more))
+		return refuse_yaml(reader, parser);
+	found = yaml_document_get_root_node(&more) != NULL;
+	if (found)
+		snprintf(reader->error, reader->size, "%s:%zu: a second document begins here; one is all",
+			 reader->config->file, more.start_mark.line + 1);
+	yaml_document_delete(&more);
+	return found ? -EINVAL : 0;
+}
+
 static int read_document(struct reader *reader, FILE *stream)
 {
 	yaml_node_t *root;
@@ -592,10 +626,9 @@ static int read_document(struct reader *reader, FILE *stream)
 		return -ENOMEM;
 	yaml_parser_set_input_file(&parser, stream);
 	if (!yaml_parser_load(&parser, &reader->document)) {
-		snprintf(reader->error, reader->size, "%s:%zu: %s", reader->config->file,
-			 parser.problem_mark.line + 1, parser.problem != NULL ? parser.problem : "cannot be read");
+		r = refuse_yaml(reader, &parser);
 		yaml_parser_delete(&parser);
-		return -EINVAL;
+		return r;
 	}
 	root = yaml_document_get_root_node(&reader->document);
 	if (root == NULL) {
@@ -606,6 +639,8 @@ static int read_document(struct reader *reader, FILE *stream)
 			r = check_config(reader, root);
 	}
 	yaml_document_delete(&reader->document);
+	if (r == 0)
+		r = refuse_more(reader, &parser);
 	yaml_parser_delete(&parser);
 	return r;
 }

@@ -5,6 +5,10 @@
  * reply in `complete` has the request wait; http_reply() may come at any later time, from the
  * loop's thread. `closed` comes last, once: forget the request.
  *
+ * A request whose framing two parsers might read differently (more than one Content-Length, one
+ * beside a Transfer-Encoding, an encoding other than chunked) is refused before `begin`; one whose
+ * client went away before its end is dropped.
+ *
  * Nothing of the library behind it is visible here, so that it can be replaced. */
 #ifndef SERVE_HTTP_H
 #define SERVE_HTTP_H
@@ -48,7 +52,7 @@ const char *http_path(const struct http_request *request);
 const char *http_header(const struct http_request *request, const char *name);
 const char *http_query(const struct http_request *request, const char *name);
 
-/* Calls `each` for every query parameter until it returns false. */
+/* Calls `each` for every query parameter until it returns false; a value with a NUL inside is NULL. */
 void http_each_query(const struct http_request *request,
 		     bool (*each)(void *self, const char *name, const char *value), void *self);
 

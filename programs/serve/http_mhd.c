@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -12,16 +14,20 @@
 
 #define CONNECTIONS 1024
 #define IDLE_SECONDS 60
+#define LOOK_US 1000000 /* between looks at requests that are not whole */
 #define RUNS 64 /* of MHD_run in a row, while it says that there is more to do */
 
 struct http {
 	struct MHD_Daemon *daemon;
-	sd_event_source *io, *timer, *again;
+	sd_event_source *io, *timer, *again, *look;
+	struct http_request *open;
+	bool look_armed;
 	struct http_callbacks callbacks;
 	bool closing;
 };
 
 struct http_request {
+	struct http_request *next, *previous; /* of all that are open */
 	struct http *http;
 	struct MHD_Connection *connection;
 	const char *method;
@@ -62,12 +68,17 @@ struct visit {
 	void *self;
 };
 
-static enum MHD_Result visit_one(void *argument, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result visit_one(void *argument, enum MHD_ValueKind kind, const char *name, size_t name_size,
+				 const char *value, size_t size)
 {
 	const struct visit *visit = argument;
 
-	(void)kind;
-	return visit->each(visit->self, name, value != NULL ? value : "") ? MHD_YES : MHD_NO;
+	(void)kind, (void)name_size;
+	if (value == NULL)
+		value = "";
+	else if (strlen(value) != size)
+		value = NULL;
+	return visit->each(visit->self, name, value) ? MHD_YES : MHD_NO;
 }
 
 void http_each_query(const struct http_request *request,
@@ -75,7 +86,7 @@ void http_each_query(const struct http_request *request,
 {
 	struct visit visit = { each, self };
 
-	MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, visit_one, &visit);
+	MHD_get_connection_values_n(request->connection, MHD_GET_ARGUMENT_KIND, visit_one, &visit);
 }
 
 void http_want_body(struct http_request *request, size_t limit)
@@ -128,6 +139,7 @@ static void keep_body(struct http_request *request, const char *data, size_t siz
 /* --- replies ------------------------------------------------------------------------------ */
 
 static int on_again(sd_event_source *source, void *argument);
+static void look_later(struct http *http);
 
 static void reply_with(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
 		       struct MHD_Response *response)
@@ -178,7 +190,102 @@ static enum MHD_Result queue_reply(struct http_request *request)
 	return r;
 }
 
+/* --- what the library lets pass -------------------------------------------------------------- */
+
+struct framing {
+	int lengths, encodings;
+	bool chunked;
+};
+
+static enum MHD_Result look_at_header(void *argument, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	struct framing *framing = argument;
+
+	(void)kind;
+	if (strcasecmp(name, "Content-Length") == 0)
+		framing->lengths++;
+	if (strcasecmp(name, "Transfer-Encoding") == 0) {
+		framing->encodings++;
+		framing->chunked = value != NULL && strcasecmp(value, "chunked") == 0;
+	}
+	return MHD_YES;
+}
+
+/* RFC 9112 §6.3: what one server takes for one request and a proxy before it for two. */
+static bool is_ambiguous(struct MHD_Connection *connection)
+{
+	struct framing framing = { 0 };
+
+	MHD_get_connection_values(connection, MHD_HEADER_KIND, look_at_header, &framing);
+	return framing.lengths + framing.encodings > 1 || (framing.encodings == 1 && !framing.chunked);
+}
+
+static enum MHD_Result refuse_framing(struct MHD_Connection *connection)
+{
+	static const char text[] = "{\"error\":{\"code\":\"bad_framing\",\"message\":"
+				   "\"one Content-Length, or Transfer-Encoding: chunked\",\"field\":null}}";
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer(sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result r;
+
+	if (response == NULL)
+		return MHD_NO;
+	MHD_add_response_header(response, "Content-Type", "application/json");
+	MHD_add_response_header(response, "Connection", "close");
+	r = MHD_queue_response(connection, MHD_HTTP_BAD_REQUEST, response);
+	MHD_destroy_response(response);
+	return r;
+}
+
+/* The library looks at a socket when something comes. An end of file that came together with the
+ * last bytes was not seen then, and nothing comes after it: so requests that are not whole are
+ * looked at each second. A client that only closed its sending side has sent all of its request. */
+static int on_look(sd_event_source *source, uint64_t now, void *argument)
+{
+	struct http *http = argument;
+	char byte;
+
+	(void)source, (void)now;
+	for (struct http_request *request = http->open; request != NULL; request = request->next) {
+		const union MHD_ConnectionInfo *info =
+			MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+		if (!request->completed && info != NULL &&
+		    recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+			shutdown(info->connect_fd, SHUT_RDWR);
+	}
+	http->look_armed = false;
+	if (http->open != NULL)
+		look_later(http);
+	return 0;
+}
+
+static void look_later(struct http *http)
+{
+	http->look_armed = true;
+	sd_event_source_set_time_relative(http->look, LOOK_US);
+	sd_event_source_set_enabled(http->look, SD_EVENT_ONESHOT);
+}
+
 /* --- libmicrohttpd ------------------------------------------------------------------------ */
+
+static void list_add(struct http *http, struct http_request *request)
+{
+	request->next = http->open;
+	if (http->open != NULL)
+		http->open->previous = request;
+	http->open = request;
+}
+
+static void list_remove(struct http *http, struct http_request *request)
+{
+	if (request->previous != NULL)
+		request->previous->next = request->next;
+	else
+		http->open = request->next;
+	if (request->next != NULL)
+		request->next->previous = request->previous;
+}
 
 static enum MHD_Result on_request(void *argument, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data, size_t *size,
@@ -189,6 +296,8 @@ static enum MHD_Result on_request(void *argument, struct MHD_Connection *connect
 
 	(void)version;
 	if (request == NULL) { /* the head */
+		if (is_ambiguous(connection))
+			return refuse_framing(connection);
 		request = calloc(1, sizeof(*request));
 		if (request == NULL || (request->path = strdup(url)) == NULL) {
 			free(request);
@@ -198,6 +307,7 @@ static enum MHD_Result on_request(void *argument, struct MHD_Connection *connect
 		request->connection = connection;
 		request->method = method;
 		*context = request;
+		list_add(http, request);
 		http->callbacks.begin(http->callbacks.self, request);
 		return request->response != NULL ? queue_reply(request) : MHD_YES;
 	}
@@ -230,6 +340,7 @@ static void on_completed(void *argument, struct MHD_Connection *connection, void
 		return;
 	*context = NULL;
 	http->callbacks.closed(http->callbacks.self, request);
+	list_remove(http, request);
 	if (request->response != NULL)
 		MHD_destroy_response(request->response);
 	free(request->path);
@@ -246,6 +357,8 @@ static void run(struct http *http)
 	do
 		MHD_run(http->daemon);
 	while (MHD_get_timeout(http->daemon, &left) == MHD_YES && left == 0 && ++runs < RUNS);
+	if (http->open != NULL && !http->look_armed)
+		look_later(http);
 	if (MHD_get_timeout(http->daemon, &left) == MHD_YES) {
 		sd_event_source_set_time_relative(http->timer, left * 1000);
 		sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
@@ -297,6 +410,10 @@ int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callb
 	if (r >= 0)
 		r = sd_event_add_time(event, &http->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, http);
 	if (r >= 0)
+		r = sd_event_add_time_relative(event, &http->look, CLOCK_MONOTONIC, 0, 100000, on_look, http);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(http->look, SD_EVENT_OFF);
+	if (r >= 0)
 		r = sd_event_add_defer(event, &http->again, on_again, http);
 	if (r < 0) {
 		http_close(http);
@@ -336,6 +453,7 @@ struct http *http_close(struct http *http)
 	sd_event_source_disable_unref(http->io);
 	sd_event_source_disable_unref(http->timer);
 	sd_event_source_disable_unref(http->again);
+	sd_event_source_disable_unref(http->look);
 	MHD_stop_daemon(http->daemon);
 	free(http);
 	return NULL;

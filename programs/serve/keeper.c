@@ -640,7 +640,8 @@ static void welcome_server(void)
 	size_t n = 0;
 
 	journal_flush();
-	welcome.message = (struct wire_message){ .type = WIRE_WELCOME, .version = WIRE_VERSION, .seq = keeper.seq };
+	welcome.message = (struct wire_message){ .type = WIRE_WELCOME, .version = WIRE_VERSION, .id = (uint64_t)getpid(),
+						 .seq = keeper.seq };
 	for (const struct job *job = keeper.jobs; job != NULL && n < WIRE_IDS; job = job->next)
 		if (!job->done)
 			welcome.ids[n++] = job->id;

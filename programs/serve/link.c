@@ -73,7 +73,6 @@ static int find_keeper(struct link *link)
 		return -EPERM;
 	}
 	link->connection = fd;
-	log_event("keeper_found", "pid=%d", peer.pid);
 	return 0;
 }
 
@@ -211,6 +210,8 @@ static void take_message(struct link *link, const struct wire_message *message, 
 			go_down(link);
 			return;
 		}
+		if (link->keeper == NULL)
+			log_event("keeper_found", "pid=%llu", (unsigned long long)message->id);
 		read_journal(link);
 		link->ready = true;
 		link->callbacks.ready(link->callbacks.self, (const uint64_t *)(message + 1),

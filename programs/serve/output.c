@@ -47,6 +47,15 @@ int output_open(int state_fd, uint64_t id, int which)
 	return fd < 0 ? -errno : fd;
 }
 
+int64_t output_size(int state_fd, uint64_t id, int which)
+{
+	struct stat st;
+	char path[64];
+
+	output_path(id, which, path, sizeof(path));
+	return fstatat(state_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_size : 0;
+}
+
 static int copy(int from, int to)
 {
 	off_t offset = 0;

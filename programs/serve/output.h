@@ -16,6 +16,9 @@ int output_create(int state_fd, uint64_t id, int which);
 /* Opens it for reading. Returns a descriptor, -ENOENT when nothing was written, or -errno. */
 int output_open(int state_fd, uint64_t id, int which);
 
+/* How many bytes it has; 0 when nothing was written. */
+int64_t output_size(int state_fd, uint64_t id, int which);
+
 /* Copies the whole of `body` to the job's input file and writes its absolute path. Returns 0 or
  * -errno. */
 int output_write_input(int state_fd, uint64_t id, int body, char *path, size_t size);

@@ -53,6 +53,22 @@ int wire_send(int fd, const void *data, size_t size, int descriptor)
 	return n < 0 ? -errno : 0;
 }
 
+/* One descriptor is a message's; of more, which alignment may leave room for, none is kept. */
+static void take_descriptors(const struct cmsghdr *header, int *ret_descriptor)
+{
+	size_t n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (size_t i = 0; i < n; i++) {
+		int descriptor;
+
+		memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+		if (n == 1)
+			*ret_descriptor = descriptor;
+		else
+			close(descriptor);
+	}
+}
+
 int wire_recv(int fd, void *data, size_t size, int *ret_descriptor)
 {
 	struct iovec part = { .iov_base = data, .iov_len = size };
@@ -72,8 +88,7 @@ int wire_recv(int fd, void *data, size_t size, int *ret_descriptor)
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -errno;
 	header = CMSG_FIRSTHDR(&message);
-	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_descriptor, CMSG_DATA(header), sizeof(int));
+	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		take_descriptors(header, ret_descriptor);
 	return (int)n;
 }

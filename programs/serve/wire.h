@@ -38,7 +38,7 @@ enum wire_type {
 struct wire_message {
 	uint32_t type;
 	uint32_t version; /* HELLO, WELCOME */
-	uint64_t id;      /* START, STOP */
+	uint64_t id;      /* START, STOP; WELCOME: the keeper's pid */
 	uint64_t seq;     /* WELCOME: the last one written; TRUNCATE */
 	int32_t reason;   /* STOP: enum journal_reason */
 	int32_t input;    /* START: enum input */

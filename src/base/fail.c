@@ -27,8 +27,8 @@ int brood_fail_format(const brood_fail *fail, char *buf, size_t size)
 {
 	if (fail == NULL || fail->step == NULL)
 		return snprintf(buf, size, "%s", "");
-	return snprintf(buf, size, "%s: %s%s%s", fail->step, fail->text, fail->text[0] != '\0' ? ": " : "",
-			strerror(fail->error));
+	return snprintf(buf, size, "%s: %s%s%s", fail->step, fail->text,
+			fail->text[0] != '\0' ? ": " : "", strerror(fail->error));
 }
 
 const char *brood_version(void)

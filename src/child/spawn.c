@@ -52,8 +52,8 @@ struct plan {
 	const char **helper_argv;      /* owned; contained only */
 	int opened[6];                 /* descriptors to close after the start, -1: none */
 	size_t n_opened;
-	int streams[3]; /* the parent's ends */
-	int control;    /* the parent's end */
+	int streams[3];  /* the parent's ends */
+	int control;     /* the parent's end */
 	bool has_stdout; /* the caller has a descriptor 1 */
 };
 
@@ -179,14 +179,16 @@ static int check_given(struct plan *plan)
 
 	for (int i = 0; i < 3; i++)
 		if (stdio[i]->kind == BROOD_STDIO_FD && fcntl(stdio[i]->fd, F_GETFD) < 0)
-			return bri_fail(opts->fail, "stdio", EBADF, "descriptor %d: %d is not open", i,
-					stdio[i]->fd);
+			return bri_fail(opts->fail, "stdio", EBADF, "descriptor %d: %d is not open",
+					i, stdio[i]->fd);
 	for (size_t i = 0; i < opts->n_pass; i++) {
 		int fd = opts->pass[i].fd, as = opts->pass[i].as != 0 ? opts->pass[i].as : fd;
 
 		if (as < 3)
-			return bri_fail(opts->fail, "pass", EINVAL, "descriptor %d as %d: 0 to 2 are .in, "
-					".out and .err", fd, as);
+			return bri_fail(opts->fail, "pass", EINVAL,
+					"descriptor %d as %d: 0 to 2 are .in, "
+					".out and .err",
+					fd, as);
 		if (fcntl(fd, F_GETFD) < 0)
 			return bri_fail(opts->fail, "pass", EBADF, "descriptor %d is not open", fd);
 	}
@@ -220,7 +222,8 @@ static int plan_descriptors(struct plan *plan)
 			return r;
 	}
 	for (size_t i = 0; i < opts->n_pass; i++)
-		plan_move(plan, opts->pass[i].fd, opts->pass[i].as != 0 ? opts->pass[i].as : opts->pass[i].fd);
+		plan_move(plan, opts->pass[i].fd,
+			  opts->pass[i].as != 0 ? opts->pass[i].as : opts->pass[i].fd);
 	qsort(plan->moves, plan->start.n_moves, sizeof(*plan->moves), by_target);
 	for (size_t i = 1; i < plan->start.n_moves; i++)
 		if (plan->moves[i].to == plan->moves[i - 1].to)
@@ -240,8 +243,8 @@ static int plan_limits(struct plan *plan)
 		return bri_fail(opts->fail, "memory", ENOMEM, NULL);
 	for (size_t i = 0; i < opts->n_rlimits; i++) {
 		if (opts->rlimits[i].soft > opts->rlimits[i].hard)
-			return bri_fail(opts->fail, "rlimit", EINVAL, "limit %d: soft is above hard",
-					opts->rlimits[i].resource);
+			return bri_fail(opts->fail, "rlimit", EINVAL,
+					"limit %d: soft is above hard", opts->rlimits[i].resource);
 		plan->limits[i] = (struct bri_limit){ .resource = opts->rlimits[i].resource,
 						      .soft = opts->rlimits[i].soft,
 						      .hard = opts->rlimits[i].hard };
@@ -269,7 +272,8 @@ static void plan_rest(struct plan *plan)
 	start->n_groups = opts->groups != NULL ? opts->n_groups : 0;
 	/* A program that changes its user and keeps root's groups keeps root's rights. Who may not
 	 * set groups has none to lose by it. */
-	start->set_groups = opts->groups != NULL || ((opts->uid != NULL || opts->gid != NULL) && geteuid() == 0);
+	start->set_groups = opts->groups != NULL ||
+			    ((opts->uid != NULL || opts->gid != NULL) && geteuid() == 0);
 }
 
 /* The folder of the file that holds this very function: libbrood.so, or a static program. The
@@ -293,12 +297,14 @@ static int own_folder(char folder[PATH_MAX])
  * it was meant to be installed. */
 static int find_helper(char *path, size_t size)
 {
-	static const char *const beside[] = { "../helpers", "../libexec/brood", "../../libexec/brood" };
+	static const char *const beside[] = { "../helpers", "../libexec/brood",
+					      "../../libexec/brood" };
 	char folder[PATH_MAX];
 
 	if (own_folder(folder) == 0)
 		for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
-			if (snprintf(path, size, "%s/%s/brood-container", folder, beside[i]) < (int)size &&
+			if (snprintf(path, size, "%s/%s/brood-container", folder, beside[i]) <
+				    (int)size &&
 			    access(path, X_OK) == 0)
 				return 0;
 	if (snprintf(path, size, "%s/brood-container", BROOD_LIBEXEC_DIR) >= (int)size)
@@ -377,7 +383,8 @@ static int exec_failed(const struct plan *plan, const struct bri_start_error *er
 	for (size_t i = 0; plan->candidates[i] != NULL; i++)
 		if (lacks_interpreter(plan, plan->candidates[i]))
 			return bri_fail(plan->opts->fail, "interpreter", ENOENT,
-					"%s: the interpreter that it names is missing", plan->candidates[i]);
+					"%s: the interpreter that it names is missing",
+					plan->candidates[i]);
 	return bri_fail(plan->opts->fail, "exec", ENOENT, "%s", plan->program);
 }
 
@@ -393,9 +400,11 @@ static int start_failed(const struct plan *plan, const struct bri_start_error *e
 	case BRI_STEP_CHDIR:
 		return bri_fail(fail, step, error->error, "%s", plan->opts->cwd);
 	case BRI_STEP_STDIO:
-		return bri_fail(fail, step, error->error, "descriptor %d", plan->moves[error->index].to);
+		return bri_fail(fail, step, error->error, "descriptor %d",
+				plan->moves[error->index].to);
 	case BRI_STEP_RLIMIT:
-		return bri_fail(fail, step, error->error, "limit %d", plan->limits[error->index].resource);
+		return bri_fail(fail, step, error->error, "limit %d",
+				plan->limits[error->index].resource);
 	case BRI_STEP_SETUID:
 		return bri_fail(fail, step, error->error, "uid %u", (unsigned)*plan->opts->uid);
 	case BRI_STEP_SETGID:
@@ -429,7 +438,8 @@ static int start_contained(struct plan *plan, brood_child *child)
 		if (plan->error.step == BRI_STEP_EXEC && plan->error.error == E2BIG)
 			return bri_fail(plan->opts->fail, "exec", E2BIG, "%s", plan->program);
 		if (plan->error.step == BRI_STEP_EXEC)
-			return bri_fail(plan->opts->fail, "container", plan->error.error, "%s", helper);
+			return bri_fail(plan->opts->fail, "container", plan->error.error, "%s",
+					helper);
 		return start_failed(plan, &plan->error);
 	}
 	/* Our copy of the helper's end must be gone, or its death would not end the wait. */
@@ -447,9 +457,10 @@ static int start_contained(struct plan *plan, brood_child *child)
 		return bri_fail(plan->opts->fail, "container", r == 0 || r == -EPIPE ? EPROTO : r,
 				"%s: no answer", helper);
 	if (message.step == BRI_STEP_NONE)
-		return bri_fail(plan->opts->fail, "container", message.error, "%s: not of version %s", helper,
-				BROOD_VERSION);
-	plan->error = (struct bri_start_error){ .step = (enum bri_step)message.step, .error = message.error,
+		return bri_fail(plan->opts->fail, "container", message.error,
+				"%s: not of version %s", helper, BROOD_VERSION);
+	plan->error = (struct bri_start_error){ .step = (enum bri_step)message.step,
+						.error = message.error,
 						.index = message.index };
 	return start_failed(plan, &plan->error);
 }
@@ -555,7 +566,8 @@ static int reap(brood_child *child)
 	r = bri_process_reap(&child->process, &child->record);
 	if (r == -EAGAIN)
 		return r;
-	if (r < 0) { /* ignored SIGCHLD, or another's waitpid(-1): ended only when the pidfd says so */
+	if (r <
+	    0) { /* ignored SIGCHLD, or another's waitpid(-1): ended only when the pidfd says so */
 		if (bri_wait_readable(child->process.pidfd, 0) < 0)
 			return -EAGAIN;
 		child->record.kind = BROOD_LOST;
@@ -627,7 +639,8 @@ static int signal_all(brood_child *child, int signum)
 	if (child->ended)
 		r = 0;
 	else if (child->control >= 0)
-		r = ask_helper(child, signum == SIGKILL ? BRI_CONTAIN_KILL : BRI_CONTAIN_TERMINATE, 0);
+		r = ask_helper(child, signum == SIGKILL ? BRI_CONTAIN_KILL : BRI_CONTAIN_TERMINATE,
+			       0);
 	else if (child->own_group && bri_process_peek(&child->process) == -ECHILD)
 		r = 0; /* its status was taken, so its number may be another's by now */
 	else if (child->own_group)

@@ -13,11 +13,11 @@
 
 enum bri_contain_what {
 	BRI_CONTAIN_STARTED = 1, /* pid */
-	BRI_CONTAIN_FAILED,      /* step, error, index of bri_start(); step NONE: the helper's own */
-	BRI_CONTAIN_ENDED,       /* kind, value, core of the program */
-	BRI_CONTAIN_SIGNAL,      /* signum, to the program */
-	BRI_CONTAIN_TERMINATE,   /* SIGTERM to the whole tree */
-	BRI_CONTAIN_KILL,        /* SIGKILL to the whole tree, until none is left */
+	BRI_CONTAIN_FAILED,    /* step, error, index of bri_start(); step NONE: the helper's own */
+	BRI_CONTAIN_ENDED,     /* kind, value, core of the program */
+	BRI_CONTAIN_SIGNAL,    /* signum, to the program */
+	BRI_CONTAIN_TERMINATE, /* SIGTERM to the whole tree */
+	BRI_CONTAIN_KILL,      /* SIGKILL to the whole tree, until none is left */
 };
 
 struct bri_contain_message {

@@ -56,7 +56,10 @@ int bri_process_open(pid_t pid, uint64_t start_ticks, struct bri_process *ret_pr
 		r = bri_process_start_ticks(pid, &ticks);
 		if (r < 0)
 			return r;
-		if (ticks != start_ticks || syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0)
+		if (ticks != start_ticks)
+			return -ESRCH;
+		/* Another user's process is there, too, though it may not be signalled. */
+		if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno == ESRCH)
 			return -ESRCH;
 	}
 	*ret_process = (struct bri_process){ .pid = pid, .pidfd = bri_take_fd(&pidfd) };
@@ -115,6 +118,16 @@ int bri_process_peek(const struct bri_process *process)
 	siginfo_t info;
 
 	return wait_pidfd(process->pidfd, WNOWAIT, &info, NULL);
+}
+
+void bri_process_bury(const struct bri_process *process)
+{
+	siginfo_t info;
+	long r;
+
+	do
+		r = syscall(SYS_waitid, P_PIDFD, process->pidfd, &info, WEXITED, NULL);
+	while (r < 0 && errno == EINTR);
 }
 
 int brood_exit_code(const brood_exit *record)

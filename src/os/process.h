@@ -32,6 +32,9 @@ int bri_process_reap(const struct bri_process *process, brood_exit *record);
  * leaves it to be reaped. */
 int bri_process_peek(const struct bri_process *process);
 
+/* Waits for the end of our child and reaps it, without a record; for a start that failed. */
+void bri_process_bury(const struct bri_process *process);
+
 /* Turns a siginfo of waitid(2) into kind, value and core. */
 void bri_exit_from_wait(int code, int status, brood_exit *record);
 

@@ -3,6 +3,9 @@
  * zero therefore means "first look in this process": count on, and write it down. Works for any
  * fork, raw clone included, because no handler has to run.
  *
+ * Where the page cannot be had the pid must do: it tells nearly as much. That is decided once, since
+ * objects remember the answer.
+ *
  * Two threads may both find zero: the first to store wins, the other takes what it finds. A child
  * of CLONE_VM (our own start step) shares the page and is not wiped; it never comes here. */
 #include "os/self.h"
@@ -13,25 +16,21 @@
 #include <unistd.h>
 
 static _Atomic(uint64_t) counter;
+static _Atomic(uint64_t) no_word; /* its address: the page was not to be had */
 static _Atomic(_Atomic(uint64_t) *) word;
 
 static _Atomic(uint64_t) *map_word(void)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
-	_Atomic(uint64_t) *none = NULL, *mine;
+	_Atomic(uint64_t) *none = NULL, *mine = &no_word;
 	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (page == MAP_FAILED)
-		return NULL;
-	if (madvise(page, size, MADV_WIPEONFORK) < 0) {
+	if (page != MAP_FAILED && madvise(page, size, MADV_WIPEONFORK) == 0)
+		mine = page;
+	if (!atomic_compare_exchange_strong(&word, &none, mine))
+		mine = none;
+	if (page != MAP_FAILED && mine != page)
 		munmap(page, size);
-		return NULL;
-	}
-	mine = page;
-	if (!atomic_compare_exchange_strong(&word, &none, mine)) {
-		munmap(page, size);
-		return none;
-	}
 	return mine;
 }
 
@@ -42,7 +41,7 @@ uint64_t bri_self_generation(void)
 
 	if (at == NULL)
 		at = map_word();
-	if (at == NULL) /* no memory, or a kernel without it: the pid tells nearly as much */
+	if (at == &no_word)
 		return (uint64_t)getpid() | UINT64_C(1) << 63;
 	generation = atomic_load(at);
 	if (generation != 0)

@@ -21,19 +21,22 @@ int bri_send(int fd, const void *data, size_t size)
 	do
 		n = send(fd, data, size, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+	if (n < 0)
+		return errno == ECONNRESET ? -EPIPE : -errno;
+	return 0;
 }
 
 int bri_recv(int fd, void *data, size_t size, int flags)
 {
 	ssize_t n;
 
-	/* With MSG_TRUNC the answer is the message's true length, so a longer one is noticed. */
+	/* With MSG_TRUNC the answer is the message's true length, so a longer one is noticed. A peer
+	 * that went without reading all is reported once (ECONNRESET), ahead of what it had sent. */
 	do
 		n = recv(fd, data, size, flags | MSG_TRUNC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
-		return errno == ECONNRESET ? -EPIPE : -errno;
+		return -errno;
 	if (n == 0)
 		return -EPIPE;
 	return (size_t)n == size ? 0 : -EPROTO;

@@ -17,7 +17,6 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <linux/version.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -31,7 +30,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "os/clock.h"
 #include "os/fd.h"
 #include "os/self.h"
 
@@ -42,31 +40,48 @@
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 
-#define SIGNALS 64       /* the kernel's _NSIG, on both our machines */
+#define SIGNALS 64        /* the kernel's _NSIG, on both our machines */
 #define FIRST_REALTIME 32 /* the kernel's SIGRTMIN; the C library keeps the first few for itself */
-#define CHILD_STACK 8192 /* the child calls a few small functions; signals are blocked */
+#define CHILD_STACK 8192  /* the child calls a few small functions; signals are blocked */
+
+/* In the child: its functions share the parent's memory and end in exec, not in return, so that a
+ * sanitizer's notes on its frames would stay behind as false ones on the parent's stack. */
+#if defined(__has_attribute)
+#if __has_attribute(disable_sanitizer_instrumentation)
+#define IN_CHILD __attribute__((disable_sanitizer_instrumentation))
+#endif
+#endif
+#ifndef IN_CHILD
+#define IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined")))
+#endif
 
 typedef uint64_t kernel_sigset;
+
+/* The kernel's struct sigaction, of which only the first member matters here. */
+union kernel_action {
+	uintptr_t handler;
+	char bytes[64];
+};
 
 struct child {
 	const struct bri_start *start;
 	struct bri_start_error *report;
-	kernel_sigset mask;      /* what the program starts with */
-	kernel_sigset realtime;  /* realtime signals to reset, bit N-1 for signal N */
-	bool handlers_are_gone;  /* by CLONE_CLEAR_SIGHAND */
+	kernel_sigset mask;     /* what the program starts with */
+	kernel_sigset realtime; /* realtime signals to reset, bit N-1 for signal N */
+	bool handlers_are_gone; /* by CLONE_CLEAR_SIGHAND */
 	pid_t parent;
 };
 
 const char *bri_step_name(enum bri_step step)
 {
 	static const char *const names[] = {
-		[BRI_STEP_NONE] = "none",         [BRI_STEP_CLONE] = "clone",
-		[BRI_STEP_SIGNALS] = "signals",   [BRI_STEP_SETSID] = "setsid",
-		[BRI_STEP_SETPGID] = "setpgid",   [BRI_STEP_PDEATHSIG] = "pdeathsig",
-		[BRI_STEP_NICE] = "nice",         [BRI_STEP_STDIO] = "stdio",
-		[BRI_STEP_CLOSE] = "close",       [BRI_STEP_RLIMIT] = "rlimit",
+		[BRI_STEP_NONE] = "none",           [BRI_STEP_CLONE] = "clone",
+		[BRI_STEP_SIGNALS] = "signals",     [BRI_STEP_SETSID] = "setsid",
+		[BRI_STEP_SETPGID] = "setpgid",     [BRI_STEP_PDEATHSIG] = "pdeathsig",
+		[BRI_STEP_NICE] = "nice",           [BRI_STEP_STDIO] = "stdio",
+		[BRI_STEP_CLOSE] = "close",         [BRI_STEP_RLIMIT] = "rlimit",
 		[BRI_STEP_SETGROUPS] = "setgroups", [BRI_STEP_SETGID] = "setgid",
-		[BRI_STEP_SETUID] = "setuid",     [BRI_STEP_CHDIR] = "chdir",
+		[BRI_STEP_SETUID] = "setuid",       [BRI_STEP_CHDIR] = "chdir",
 		[BRI_STEP_EXEC] = "exec",
 	};
 
@@ -75,12 +90,12 @@ const char *bri_step_name(enum bri_step step)
 
 /* The C library's sigprocmask() keeps its own signals (thread cancellation, setuid broadcast) out
  * of the set; here they must be blocked too, so it is the system call. */
-static int set_mask(const kernel_sigset *set, kernel_sigset *old)
+IN_CHILD static int set_mask(const kernel_sigset *set, kernel_sigset *old)
 {
 	return (int)syscall(SYS_rt_sigprocmask, SIG_SETMASK, set, old, sizeof(*set));
 }
 
-static int fail_at(const struct child *child, enum bri_step step, int index)
+IN_CHILD static int fail_at(const struct child *child, enum bri_step step, int index)
 {
 	*child->report = (struct bri_start_error){ .step = step, .error = errno, .index = index };
 	return -1;
@@ -105,7 +120,7 @@ static kernel_sigset ignored_realtime(void)
 	n = fd < 0 ? -1 : read(fd, status, sizeof(status) - 1);
 	status[n < 0 ? 0 : n] = '\0';
 	line = strstr(status, "\nSigIgn:");
-	if (line == NULL)
+	if (line == NULL || strchr(line + 1, '\n') == NULL) /* long lists of groups come before */
 		return realtime;
 	atomic_store(&known, strtoull(line + strlen("\nSigIgn:"), NULL, 16) & realtime);
 	atomic_store(&known_in, generation);
@@ -113,9 +128,9 @@ static kernel_sigset ignored_realtime(void)
 }
 
 /* SIG_DFL for each signal. After CLONE_CLEAR_SIGHAND only ignored ones are left to reset. */
-static int reset_dispositions(const struct child *child)
+IN_CHILD static int reset_dispositions(const struct child *child)
 {
-	static const char zeros[64]; /* a kernel sigaction with SIG_DFL, however it is laid out */
+	static const union kernel_action zeros; /* SIG_DFL */
 
 	for (int signum = 1; signum <= SIGNALS; signum++) {
 		if (signum == SIGKILL || signum == SIGSTOP)
@@ -123,7 +138,7 @@ static int reset_dispositions(const struct child *child)
 		if (signum >= FIRST_REALTIME && child->handlers_are_gone &&
 		    (child->realtime >> (signum - 1) & 1) == 0)
 			continue;
-		if (syscall(SYS_rt_sigaction, signum, zeros, NULL, sizeof(kernel_sigset)) < 0)
+		if (syscall(SYS_rt_sigaction, signum, &zeros, NULL, sizeof(kernel_sigset)) < 0)
 			return fail_at(child, BRI_STEP_SIGNALS, signum);
 	}
 	return 0;
@@ -131,33 +146,41 @@ static int reset_dispositions(const struct child *child)
 
 /* With inherited signals the ignored stay ignored, and handlers go (exec would do it, but a signal
  * might come before). */
-static int drop_handlers(const struct child *child)
+IN_CHILD static int drop_handlers(const struct child *child)
 {
-	static const char zeros[64];
-	union {
-		uintptr_t handler; /* the first member of the kernel's struct, on both our machines */
-		char bytes[64];
-	} now;
+	static const union kernel_action zeros;
+	union kernel_action now;
 
 	for (int signum = 1; signum <= SIGNALS; signum++) {
 		if (signum == SIGKILL || signum == SIGSTOP)
 			continue;
 		if (syscall(SYS_rt_sigaction, signum, NULL, &now, sizeof(kernel_sigset)) < 0 ||
 		    (now.handler != (uintptr_t)SIG_IGN && now.handler != (uintptr_t)SIG_DFL &&
-		     syscall(SYS_rt_sigaction, signum, zeros, NULL, sizeof(kernel_sigset)) < 0))
+		     syscall(SYS_rt_sigaction, signum, &zeros, NULL, sizeof(kernel_sigset)) < 0))
 			return fail_at(child, BRI_STEP_SIGNALS, signum);
 	}
 	return 0;
 }
 
-static int set_signals(const struct child *child)
+IN_CHILD static int ignore_sigchld(const struct child *child)
+{
+	const union kernel_action ignore = { .handler = (uintptr_t)SIG_IGN };
+
+	if (syscall(SYS_rt_sigaction, SIGCHLD, &ignore, NULL, sizeof(kernel_sigset)) < 0)
+		return fail_at(child, BRI_STEP_SIGNALS, SIGCHLD);
+	return 0;
+}
+
+IN_CHILD static int set_signals(const struct child *child)
 {
 	if (!child->start->inherit_signals)
 		return reset_dispositions(child);
-	return child->handlers_are_gone ? 0 : drop_handlers(child);
+	if (!child->handlers_are_gone && drop_handlers(child) < 0)
+		return -1;
+	return child->start->ignore_sigchld ? ignore_sigchld(child) : 0;
 }
 
-static int set_place(const struct child *child)
+IN_CHILD static int set_place(const struct child *child)
 {
 	const struct bri_start *start = child->start;
 
@@ -177,19 +200,23 @@ static int set_place(const struct child *child)
 	return 0;
 }
 
-static int set_nice(const struct child *child)
+IN_CHILD static int set_nice(const struct child *child)
 {
 	/* The raw call gives 20 - nice, so that an answer is never negative. */
 	long now = child->start->nice != 0 ? syscall(SYS_getpriority, PRIO_PROCESS, 0) : 0;
 
 	if (child->start->nice == 0)
 		return 0;
-	if (now < 0 || syscall(SYS_setpriority, PRIO_PROCESS, 0, 20 - (int)now + child->start->nice) < 0)
+	if (now < 0 ||
+	    syscall(SYS_setpriority, PRIO_PROCESS, 0, 20 - (int)now + child->start->nice) < 0) {
+		if (errno == EACCES) /* nice(2) calls it so, too */
+			errno = EPERM;
 		return fail_at(child, BRI_STEP_NICE, 0);
+	}
 	return 0;
 }
 
-static bool is_target(const struct bri_start *start, int fd)
+IN_CHILD static bool is_target(const struct bri_start *start, int fd)
 {
 	for (size_t i = 0; i < start->n_moves; i++)
 		if (start->moves[i].to == fd)
@@ -197,12 +224,28 @@ static bool is_target(const struct bri_start *start, int fd)
 	return false;
 }
 
-/* Any permutation: a source that is also some other move's target is first copied out of the way,
- * above all targets; then each move is one dup. */
-static int move_descriptors(const struct child *child)
+/* A copy of `fd` at a number that no move writes to, *least or above; not simply above all targets,
+ * where a limit might be. */
+IN_CHILD static long copy_aside(const struct bri_start *start, int fd, int *least)
+{
+	for (;;) {
+		long copy = syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, *least);
+
+		if (copy < 0)
+			return copy;
+		*least = (int)copy + 1;
+		if (!is_target(start, (int)copy))
+			return copy;
+		syscall(SYS_close, copy);
+	}
+}
+
+/* Any permutation: a source that is also some other move's target is first copied out of the way;
+ * then each move is one dup. */
+IN_CHILD static int move_descriptors(const struct child *child)
 {
 	const struct bri_start *start = child->start;
-	int above = start->n_moves > 0 ? start->moves[start->n_moves - 1].to + 1 : 0;
+	int least = 3;
 	long r;
 
 	for (size_t i = 0; i < start->n_moves; i++) {
@@ -210,7 +253,7 @@ static int move_descriptors(const struct child *child)
 
 		if (move->from < 0 || move->from == move->to || !is_target(start, move->from))
 			continue;
-		r = syscall(SYS_fcntl, move->from, F_DUPFD_CLOEXEC, above < 3 ? 3 : above);
+		r = copy_aside(start, move->from, &least);
 		if (r < 0)
 			return fail_at(child, BRI_STEP_STDIO, (int)i);
 		move->from = (int)r;
@@ -231,7 +274,7 @@ static int move_descriptors(const struct child *child)
 }
 
 /* Where close_range is refused: the open ones by /proc/self/fd, read without the C library. */
-static int close_listed(const struct child *child)
+IN_CHILD static int close_listed(const struct child *child)
 {
 	struct entry {
 		uint64_t inode;
@@ -239,9 +282,10 @@ static int close_listed(const struct child *child)
 		unsigned short size;
 		unsigned char type;
 		char name[];
-	} *entry;
+	} * entry;
 	_Alignas(struct entry) char block[1024];
-	long folder = syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long folder =
+		syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	long n;
 
 	if (folder < 0)
@@ -265,7 +309,7 @@ static int close_listed(const struct child *child)
 }
 
 /* Closes all from 3 on but the targets, which ascend. */
-static int close_others(const struct child *child)
+IN_CHILD static int close_others(const struct child *child)
 {
 	unsigned low = 3;
 	long r = 0;
@@ -286,7 +330,7 @@ static int close_others(const struct child *child)
 	return r < 0 ? close_listed(child) : 0;
 }
 
-static int set_limits(const struct child *child)
+IN_CHILD static int set_limits(const struct child *child)
 {
 	for (size_t i = 0; i < child->start->n_limits; i++) {
 		const struct bri_limit *limit = &child->start->limits[i];
@@ -299,7 +343,7 @@ static int set_limits(const struct child *child)
 }
 
 /* Groups first, user last: after the user is set, the right to change the others is gone. */
-static int set_ids(const struct child *child)
+IN_CHILD static int set_ids(const struct child *child)
 {
 	const struct bri_start *start = child->start;
 
@@ -314,7 +358,7 @@ static int set_ids(const struct child *child)
 
 /* As execvp(3): the first candidate that is there decides; one that may not be executed counts
  * only if none is found after it. No shell for a file without a first line. */
-static int exec_first(const struct child *child)
+IN_CHILD static int exec_first(const struct child *child)
 {
 	const struct bri_start *start = child->start;
 	int denied = -1;
@@ -336,7 +380,7 @@ static int exec_first(const struct child *child)
 /* The straight line of the child; comes back only to report. Limits come after the descriptors
  * (RLIMIT_NOFILE may be below a number moved to), ids before the working directory (it is entered
  * with the rights that the program will have). */
-static void child_steps(const struct child *child)
+IN_CHILD static void child_steps(const struct child *child)
 {
 	const struct bri_start *start = child->start;
 
@@ -359,7 +403,7 @@ static void child_steps(const struct child *child)
 	exec_first(child);
 }
 
-static int child_main(void *argument)
+IN_CHILD static int child_main(void *argument)
 {
 	child_steps(argument);
 	for (;;)
@@ -385,7 +429,8 @@ static long clone3_call(struct clone_args *args, int (*function)(void *), void *
 			 "ud2\n"
 			 "1:"
 			 : "=a"(r)
-			 : "0"((long)SYS_clone3), "D"(args), "S"(sizeof(*args)), "r"(entry), "r"(with)
+			 : "0"((long)SYS_clone3), "D"(args), "S"(sizeof(*args)), "r"(entry),
+			   "r"(with)
 			 : "rcx", "r11", "memory");
 	return r;
 #elif defined(__aarch64__)
@@ -414,7 +459,8 @@ static long clone3_call(struct clone_args *args, int (*function)(void *), void *
 
 /* Clones by clone3, or by clone where that is refused (a seccomp filter of an older container
  * engine). Both suspend this thread until the child has exec'ed or ended. */
-static pid_t clone_child(struct child *child, bool share_memory, char *stack, size_t size, int *pidfd)
+static pid_t clone_child(struct child *child, bool share_memory, char *stack, size_t size,
+			 int *pidfd)
 {
 	unsigned long flags = CLONE_VFORK | CLONE_PIDFD | (share_memory ? CLONE_VM : 0);
 	struct clone_args args = {
@@ -435,14 +481,13 @@ static pid_t clone_child(struct child *child, bool share_memory, char *stack, si
 	return r < 0 ? -errno : (pid_t)r;
 }
 
-static int start_with(const struct bri_start *start, struct bri_start_error *report, bool share_memory,
-		      struct bri_process *ret_process)
+static int start_with(const struct bri_start *start, struct bri_start_error *report,
+		      bool share_memory, struct bri_process *ret_process)
 {
 	_Alignas(16) char stack[CHILD_STACK];
 	const kernel_sigset all = ~UINT64_C(0);
 	struct child child = { .start = start, .report = report };
 	struct bri_process process = { .pidfd = -1 };
-	brood_exit ignored;
 	kernel_sigset old;
 
 	if (start->parent_death_signal != 0)
@@ -463,8 +508,7 @@ static int start_with(const struct bri_start *start, struct bri_start_error *rep
 		*ret_process = process;
 		return 0;
 	}
-	bri_wait_readable(process.pidfd, BROOD_FOREVER);
-	bri_process_reap(&process, &ignored);
+	bri_process_bury(&process);
 	bri_closep(&process.pidfd);
 	return -report->error;
 }
@@ -480,7 +524,8 @@ int bri_start(const struct bri_start *start, struct bri_process *ret_process,
 		*ret_error = report;
 		return r;
 	}
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
 	if (shared == MAP_FAILED) {
 		*ret_error = (struct bri_start_error){ .step = BRI_STEP_CLONE, .error = errno };
 		return -ret_error->error;

@@ -47,20 +47,21 @@ struct bri_start {
 	const char *const *candidates; /* paths of the program, tried in order; NULL ends */
 	const char *const *argv;
 	const char *const *envp;
-	const char *cwd;             /* NULL: stay */
-	struct bri_move *moves;      /* ascending by `to`, each `to` once; the start uses it up */
+	const char *cwd;        /* NULL: stay */
+	struct bri_move *moves; /* ascending by `to`, each `to` once; the start uses it up */
 	size_t n_moves;
-	bool keep_open;              /* leave all other descriptors to their close-on-exec flags */
+	bool keep_open; /* leave all other descriptors to their close-on-exec flags */
 	enum bri_group group;
 	bool inherit_signals;
-	int parent_death_signal;     /* 0: none; tied to the calling thread, prctl(2) */
+	bool ignore_sigchld;     /* with inherit_signals: the program does, though we do not */
+	int parent_death_signal; /* 0: none; tied to the calling thread, prctl(2) */
 	int nice;
 	const mode_t *umask;
 	const struct bri_limit *limits;
 	size_t n_limits;
 	const uid_t *uid;
 	const gid_t *gid;
-	const gid_t *groups;         /* set when set_groups */
+	const gid_t *groups; /* set when set_groups */
 	size_t n_groups;
 	bool set_groups;
 };

@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "os/fd.h"
@@ -16,6 +18,7 @@
 struct entry {
 	pid_t pid, parent;
 	bool alive;
+	unsigned long long started; /* ticks since boot: with the pid, one process of this boot */
 };
 
 struct table {
@@ -31,7 +34,7 @@ static void close_folder(DIR **folder)
 
 static int read_entry(pid_t pid, struct entry *entry)
 {
-	char path[32], text[512], *after;
+	char path[32], text[1024], *after;
 	bri_cleanup(bri_closep) int fd = -1;
 	ssize_t n;
 	char state;
@@ -45,7 +48,11 @@ static int read_entry(pid_t pid, struct entry *entry)
 		return -ESRCH;
 	text[n] = '\0';
 	after = strrchr(text, ')');
-	if (after == NULL || sscanf(after + 1, " %c %d", &state, &entry->parent) != 2)
+	/* Fields 3, 4 and 22 (proc(5)); a name may hold any character, thus the last parenthesis. */
+	if (after == NULL ||
+	    sscanf(after + 1,
+		   " %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+		   &state, &entry->parent, &entry->started) != 3)
 		return -EPROTO;
 	entry->pid = pid;
 	entry->alive = state != 'Z' && state != 'X';
@@ -59,13 +66,22 @@ static int by_pid(const void *a, const void *b)
 	return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
+static bool is_our_proc(void)
+{
+	char self[16] = "";
+
+	return readlink("/proc/self", self, sizeof(self) - 1) > 0 && atoi(self) == getpid();
+}
+
 static int look(struct table *table)
 {
 	bri_cleanup(close_folder) DIR *folder = opendir("/proc");
 	struct dirent *item;
 
 	if (folder == NULL)
-		return -errno;
+		return errno == ENOENT ? -ENOTSUP : -errno;
+	if (!is_our_proc())
+		return -ENOTSUP;
 	while ((item = readdir(folder)) != NULL) {
 		if (!isdigit((unsigned char)item->d_name[0]))
 			continue;
@@ -98,19 +114,24 @@ static bool descends(const struct table *table, const struct entry *entry, pid_t
 	return false;
 }
 
-/* Holds the process, looks once more whether it is still the one that was found, then signals. */
+/* Holds the process, looks once more whether it is still the one that was found, then signals.
+ * Where a filter refuses pidfd_open the number must do, right after the look. */
 static int signal_entry(const struct entry *entry, int signum)
 {
-	struct bri_process process;
+	struct bri_process process = { .pidfd = -1 };
 	struct entry again;
 	int r;
 
 	r = bri_process_open(entry->pid, 0, &process);
-	if (r < 0)
+	if (r < 0 && r != -ENOSYS && r != -EPERM)
 		return r;
 	r = read_entry(entry->pid, &again);
-	if (r == 0)
-		r = again.parent == entry->parent ? bri_process_signal(&process, signum) : -EAGAIN;
+	if (r == 0 && again.started != entry->started)
+		r = -ESRCH;
+	else if (r == 0 && process.pidfd >= 0)
+		r = bri_process_signal(&process, signum);
+	else if (r == 0)
+		r = kill(entry->pid, signum) < 0 ? -errno : 0;
 	bri_closep(&process.pidfd);
 	return r;
 }
@@ -128,7 +149,7 @@ int bri_tree_signal(pid_t root, int signum, struct bri_tree_count *ret_count)
 		if (!table.entries[i].alive || !descends(&table, &table.entries[i], root))
 			continue;
 		sent = signal_entry(&table.entries[i], signum);
-		count.signalled += sent == 0 || sent == -EAGAIN;
+		count.signalled += sent == 0;
 		count.refused += sent == -EPERM;
 	}
 	free(table.entries);

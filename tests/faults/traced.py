@@ -1,0 +1,163 @@
+"""The spawn path under strace: run tests/children/spawner, read what its processes call
+
+Each call is known by its process and its purpose. The processes: "parent", the spawner; "child", from
+its clone to its exec; in contained modes "helper", after that exec, while "loading" its C library; and
+"grandchild", from the helper's clone to the program's exec. The program itself is not looked at.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+
+DEADLINE = 10  # seconds
+OLD = ' on an old engine'             # modes that end so run where these are refused:
+FALLBACK = ('clone3', 'close_range')
+
+# Calls that have no error, end the process, or fail in no way that strace can play (brk stays where it
+# is); sysinfo is asked by qsort, for long lists, and no answer is as good.
+NEVER_FAIL = {'brk', 'exit_group', 'getegid', 'geteuid', 'getgid', 'getpid', 'getppid', 'gettid', 'getuid',
+              'restart_syscall', 'rt_sigreturn', 'sysinfo'}
+
+
+def can_trace():
+    """Whether strace is there and may trace; says so when not."""
+    if shutil.which('strace') and subprocess.run(['strace', '-o', '/dev/null', 'true'], check=False,
+                                                 stderr=subprocess.DEVNULL).returncode == 0:
+        return True
+    print('strace is missing, or may not trace')
+    return False
+
+
+class Call:
+    def __init__(self, process, name, number):
+        self.process, self.purpose, self.name, self.number = process, name, name, number
+        self.injected = self.own_failure = False
+
+    def key(self):
+        return self.process, self.purpose
+
+
+def purpose_of(name, arguments):
+    """The name, with the argument that tells what the call is for."""
+    if name in ('fcntl', 'prctl'):
+        word = re.search(r'\b(F_[A-Z_]+|PR_[A-Z_]+)', arguments)
+        purpose = f'{name} {word.group(1)}' if word else name
+        return purpose + ' stdout' if purpose == 'fcntl F_GETFD' and arguments.startswith('1,') else purpose
+    if name == 'mmap' and 'MAP_SHARED' in arguments:
+        return 'mmap shared'
+    if name == 'openat' and '"/proc' in arguments:
+        return 'openat /proc'
+    if name == 'rt_sigprocmask' and re.match(r'SIG_SETMASK, ~?\[[^]]*\], +NULL', arguments):
+        return 'rt_sigprocmask restore'
+    if name == 'recvfrom' and 'MSG_DONTWAIT' in arguments or name == 'sendto' and arguments.startswith('3, "\\3'):
+        return name + ' last'
+    return name
+
+
+class Trace:
+    """The calls of the path, in their order; the marks seen; and whether an injection hit the spawner
+    where it is neither on the path nor counting up."""
+
+    def __init__(self, text, main):
+        self.calls, self.marks, self.astray = [], [], False
+        self.order, self.loaded, self.counts, self.open = [main], {}, {}, {}
+        for line in text.split('\n'):
+            match = re.match(r'(\d+)\s+(.*)', line)
+            if match:
+                self.read_line(match.group(1), match.group(2))
+
+    def process_of(self, pid):
+        if pid not in self.order:
+            self.order.append(pid)
+        place = self.order.index(pid)
+        if place == 0:
+            return 'parent'
+        state = self.loaded.get(pid)
+        return state or ('child' if place == 1 else 'grandchild')
+
+    def read_line(self, pid, rest):
+        process = self.process_of(pid)
+        resumed = re.match(r'<\.\.\. (\w+) resumed>(.*)', rest)
+        if resumed:
+            self.finish(pid, resumed.group(2))
+            return
+        started = re.match(r'(\w+)\((.*)', rest)
+        if not started:
+            return
+        name, arguments = started.groups()
+        counts = self.counts.setdefault(pid, {})
+        counts[name] = counts.get(name, 0) + 1
+        if name == 'write' and pid == self.order[0] and re.match(r'9999, "(counted|begin|end)"', arguments):
+            self.marks.append(re.match(r'9999, "(\w+)"', arguments).group(1))
+            return
+        if process == 'loading' and name == 'fcntl':
+            process = self.loaded[pid] = 'helper'
+        call = Call(process, name, counts[name])
+        self.open[pid] = (call, arguments if '<unfinished' in arguments else '')
+        if self.marks == ['counted', 'begin'] and process != 'program' and name not in NEVER_FAIL:
+            self.calls.append(call)
+        if '<unfinished' not in arguments:
+            self.finish(pid, arguments)
+
+    def finish(self, pid, text):
+        call, arguments = self.open.pop(pid, (None, ''))
+        if call is None:
+            return
+        call.purpose = purpose_of(call.name, arguments.replace(' <unfinished ...>', '') + text)
+        result = re.findall(r'\)\s+= (-?\w+)', text)
+        call.injected = '(INJECTED)' in text
+        self.astray |= call.injected and call.process == 'parent' and self.marks in (
+            ['counted'], ['counted', 'begin', 'end'])
+        call.own_failure = bool(result) and result[-1].startswith('-')
+        if call.name == 'execve' and result and result[-1] == '0' and pid != self.order[0]:
+            self.loaded[pid] = 'loading' if 'brood-container"' in arguments + text else 'program'
+
+
+class Run:
+    """One run of the spawner under strace."""
+    spawner = ''
+
+    def __init__(self, mode, injections=(), far=False):
+        self.words = ['far'] if far else []
+        self.said, self.hung, self.status = '', False, None
+        mode, old = (mode[:-len(OLD)], True) if mode.endswith(OLD) else (mode, False)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'trace')
+            command = ['strace', '-f', '-e', 'signal=none', '-o', path]
+            for injection in injections:
+                command += ['-e', 'inject=' + injection]
+            if old:
+                for name in FALLBACK:
+                    command += ['-e', f'inject={name}:error=ENOSYS']
+            main = self.execute(mode, command)
+            with open(path, encoding='utf-8', errors='replace') as file:
+                self.trace = Trace(file.read(), main)
+
+    def execute(self, mode, command):
+        """Starts the spawner, which stops itself; attaches strace; lets it go."""
+        spawner = subprocess.Popen([self.spawner, mode, *self.words], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   start_new_session=True)
+        os.waitid(os.P_PID, spawner.pid, os.WSTOPPED)
+        strace = subprocess.Popen([*command, '-p', str(spawner.pid)], stdin=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True, start_new_session=True)
+        attached = strace.stderr.readline()
+        os.kill(spawner.pid, signal.SIGCONT)
+        try:
+            if 'attached' not in attached:
+                raise RuntimeError(attached)
+            self.said, _ = spawner.communicate(timeout=DEADLINE)
+            self.status = spawner.returncode
+            strace.communicate(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.hung = True
+        finally:
+            for process in (spawner, strace):
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            spawner.stdout.close()
+            strace.stderr.close()
+        return str(spawner.pid)

@@ -1,0 +1,83 @@
+/* tests/unit/run.h - start the tiny programs of tests/children, and read what they say */
+#ifndef TESTS_UNIT_RUN_H
+#define TESTS_UNIT_RUN_H
+
+#include <brood/spawn.h>
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The path of a tiny program. */
+#define CHILD(name) BROOD_TEST_CHILDREN "/" name
+
+/* For tests that hold with and without .contain alike: added so, they run once for each. */
+#define add_for_both(tcase, test) tcase_add_loop_test(tcase, test, 0, 2)
+#define CONTAINED (_i != 0)
+
+/* Starts it; the test fails when that fails, and says why. */
+brood_child *start(const char *const argv[], const brood_spawn_opts *opts);
+
+/* Waits, at most ten seconds, frees the handle, and gives the record. */
+brood_exit finish(brood_child *child);
+
+/* start() and finish(). */
+brood_exit run(const char *const argv[], const brood_spawn_opts *opts);
+
+/* Checks that the program does not start: with this error, step and text (NULL: any text). */
+void refused(const char *const argv[], const brood_spawn_opts *opts, int error, const char *step,
+	     const char *text);
+
+/* Runs the program "report" with `opts` and these words after the file's name; what it wrote,
+ * until the next call. */
+const char *report_of(const brood_spawn_opts *opts, const char *const words[]);
+
+/* The same in two steps, for who must look at the handle in between. */
+brood_child *report_start(const brood_spawn_opts *opts, const char *const words[]);
+const char *report_finish(brood_child *child);
+
+/* What `report` has after `key` and a space or colon, in its own buffer until the next eight
+ * calls; NULL: no such line. */
+const char *fact(const char *report, const char *key);
+
+/* Checks one fact; the format is that of the expected value. */
+#define ck_fact(report, key, ...)                                                                \
+	do {                                                                                     \
+		const char *is_ = fact(report, key);                                             \
+		char wanted_[512];                                                               \
+                                                                                                 \
+		snprintf(wanted_, sizeof(wanted_), __VA_ARGS__);                                 \
+		ck_assert_msg(is_ != NULL && strcmp(is_, wanted_) == 0, "%s is %s, not %s", key, \
+			      is_ != NULL ? is_ : "missing", wanted_);                           \
+	} while (0)
+
+/* How many descriptors the report lists. */
+int count_descriptors(const char *report);
+
+/* Checks that the program's descriptor `theirs` is this file (NULL: closed), or that of our `ours`. */
+void ck_is_file(const char *report, int theirs, const struct stat *file);
+void ck_same_file(const char *report, int theirs, int ours);
+
+/* A new file with the text `content`, open for reading and writing at its start. */
+int open_file(const char *name, const char *content);
+
+/* Reads `fd` until `text` was read, and fails if something else comes. */
+void expect(int fd, const char *text);
+
+/* The signals of a mask line of /proc/PID/status. */
+bool has_signal(const char *mask, int signum);
+
+/* Naps until `condition` holds, at most ten seconds. */
+#define eventually(condition)                                                              \
+	do {                                                                               \
+		int64_t until_ = brood_now() + 10 * BROOD_SEC;                             \
+                                                                                           \
+		while (!(condition)) {                                                     \
+			ck_assert_msg(brood_now() < until_, "never came: %s", #condition); \
+			nap_ms(2);                                                         \
+		}                                                                          \
+	} while (0)
+
+void nap_ms(int ms);
+
+#endif
