@@ -17,6 +17,7 @@
 
 #include "common/units.h"
 
+#define DEFAULT_ENV "LANG=en_US.UTF-8" /* where a route says nothing of its own */
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 #define COUNT_LIMIT 10000
 #define ARGUMENT_LIMIT ((128 << 10) - 1) /* MAX_ARG_STRLEN of the kernel, less the NUL */
@@ -505,6 +506,8 @@ static int read_route(struct reader *reader, yaml_node_t *node)
 	if (route->cwd == NULL)
 		return -ENOMEM;
 	r = read_mapping(reader, node, "a route", route_keys, route);
+	if (r == 0 && value_of(reader, node, "env") == node)
+		r = words_add(&route->env, strdup(DEFAULT_ENV));
 	if (r == 0)
 		r = check_route(reader, node, route);
 	if (r == 0)

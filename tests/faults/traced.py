@@ -2,7 +2,8 @@
 
 Each call is known by its process and its purpose. The processes: "parent", the spawner; "child", from
 its clone to its exec; in contained modes "helper", after that exec, while "loading" its C library; and
-"grandchild", from the helper's clone to the program's exec. The program itself is not looked at.
+"grandchild", from the helper's clone to the program's exec. The program itself is not looked at, nor
+the helper once it has told of the start, but for the modes that stop it.
 """
 import os
 import re
@@ -60,7 +61,8 @@ class Trace:
     """The calls of the path, in their order; the marks seen; and whether an injection hit the spawner
     where it is neither on the path nor counting up."""
 
-    def __init__(self, text, main):
+    def __init__(self, text, main, stopping):
+        self.stopping = stopping
         self.calls, self.marks, self.astray = [], [], False
         self.order, self.loaded, self.counts, self.open = [main], {}, {}, {}
         for line in text.split('\n'):
@@ -94,6 +96,10 @@ class Trace:
             return
         if process == 'loading' and name == 'fcntl':
             process = self.loaded[pid] = 'helper'
+        if process == 'keeping':
+            process = 'helper' if self.stopping else 'program'
+        if process == 'helper' and name == 'sendto' and '"\\1\\0' in arguments:
+            self.loaded[pid] = 'keeping'
         call = Call(process, name, counts[name])
         self.open[pid] = (call, arguments if '<unfinished' in arguments else '')
         if self.marks == ['counted', 'begin'] and process != 'program' and name not in NEVER_FAIL:
@@ -133,7 +139,7 @@ class Run:
                     command += ['-e', f'inject={name}:error=ENOSYS']
             main = self.execute(mode, command)
             with open(path, encoding='utf-8', errors='replace') as file:
-                self.trace = Trace(file.read(), main)
+                self.trace = Trace(file.read(), main, mode.startswith('stop'))
 
     def execute(self, mode, command):
         """Starts the spawner, which stops itself; attaches strace; lets it go."""

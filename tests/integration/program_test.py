@@ -40,11 +40,12 @@ class Program(OwnServerTest):
 
     def test_the_environment_is_these_variables_and_no_other(self):
         server = self.serve({'name': 'plain', 'command': PROGRAM},
+                            {'name': 'none', 'command': PROGRAM, 'env': {}},
                             {'name': 'more', 'command': PROGRAM,
                              'env': {'LANG': 'en_US.UTF-8', 'EMPTY': '', 'TEXT': 'a b=c "d" \u8f66', 'NUMBER': '0017'}},
                             {'name': 'own', 'command': PROGRAM, 'env': {'PATH': '/bin', 'HOME': '/nowhere'}},
                             {'name': 'file', 'command': PROGRAM, 'input': 'file'})
-        for route, more in (('plain', {}), ('more', {'LANG': 'en_US.UTF-8', 'EMPTY': '', 'NUMBER': '0017',
+        for route, more in (('plain', {'LANG': 'en_US.UTF-8'}), ('none', {}), ('more', {'LANG': 'en_US.UTF-8', 'EMPTY': '', 'NUMBER': '0017',
                                                      'TEXT': 'a b=c "d" \u8f66'}),
                             ('own', {'PATH': '/bin', 'HOME': '/nowhere'})):
             with self.subTest(route=route):
@@ -150,6 +151,14 @@ class Log(ServerTest):
     routes = [{'name': 'run'}, {'name': 'strict', 'required': ['requestId']}]
     settings = {'log_fields': ['requestId', 'trainId']}
 
+    def setUp(self):
+        super().setUp()
+        self.settle()
+
+    def settle(self):
+        """The log may lag behind the answers, but it keeps their order: waits for all lines so far."""
+        self.lines_of(self.server.run()['id'])
+
     def lines_of(self, job):
         return eventually(lambda: self.server.events('exited', id=job) and
                           [line for line in self.raw() if line.get('id') == job], 'the lines')
@@ -162,7 +171,7 @@ class Log(ServerTest):
         job = self.server.submit(gate() + '; echo first >&2; echo "last words" >&2; exit 9', requestId='r-17',
                                  trainId=5)
         self.server.await_running(job)
-        started = self.server.events('started', id=job)[0]
+        started = eventually(lambda: self.server.events('started', id=job), 'the line')[0]
         self.assertEqual((started['route'], started['requestId'], started['trainId']), ('run', 'r-17', '5'))
         self.assertEqual(process(int(started['pid']))[1], self.server.keeper())
         self.open_gate()
@@ -225,9 +234,11 @@ class Log(ServerTest):
                      f'["{mark}"] x', f'{mark}'):
             with self.subTest(body=body):
                 self.assertEqual(self.server.post(body.encode(), 'strict').status, 400)
+                self.settle()
                 self.assertNotIn(mark, self.server.log())
         self.server.post({'card': mark}, 'strict', 'text/plain')
         self.assertEqual(self.server.get(f'/v1/jobs?card={mark}').status, 400)
+        self.settle()
         self.assertNotIn(mark, self.server.log())
 
 

@@ -320,6 +320,7 @@ class Server:
         except FileNotFoundError:
             return []
         lines = [parse_log_line(line) for line in lines if b' event=' + event.encode() + b' ' in line]
+        words['event'] = event
         return [line for line in lines if all(line.get(k) == v for k, v in words.items())]
 
     # --- HTTP
