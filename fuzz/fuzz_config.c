@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (path[0] == '\0') {
 		snprintf(path, sizeof(path), "/tmp/fuzz-config-%d.yaml", (int)getpid());
-		atexit(remove_file);
+		if (atexit(remove_file) != 0)
+			abort();
 	}
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)

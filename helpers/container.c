@@ -31,11 +31,14 @@
 
 extern char **environ;
 
+#define BLIND_ROUNDS 100 /* of 10 ms */
+
 struct container {
 	int control;  /* -1 once the host is gone */
 	int children; /* signalfd of SIGCHLD */
 	struct bri_process program;
 	bool killing; /* the tree must go */
+	int blind;    /* rounds of it without a look at /proc */
 	struct bri_contain_message end;
 };
 
@@ -93,7 +96,7 @@ static void close_between(int first, int last)
 		return;
 	folder = opendir("/proc/self/fd");
 	for (struct dirent *item; folder != NULL && (item = readdir(folder)) != NULL;) {
-		int fd = atoi(item->d_name);
+		int fd = (int)strtol(item->d_name, NULL, 10);
 
 		if (item->d_name[0] != '.' && fd >= first && fd <= last && fd != dirfd(folder))
 			close(fd);
@@ -196,18 +199,19 @@ static void obey(struct container *self)
 	}
 }
 
-/* One round of SIGKILL. Returns whether another may reach what this one did not. Where there is no
- * /proc to look at the program at least is killed, and what it abandoned is out of reach. */
-static bool kill_tree(const struct container *self)
+/* One round of SIGKILL. Returns whether another may reach what this one did not. Where /proc cannot
+ * be looked at the program at least is killed; what it abandoned is out of reach if that lasts. */
+static bool kill_tree(struct container *self)
 {
 	struct bri_tree_count count;
-	int r = bri_tree_signal(getpid(), SIGKILL, &count);
 
-	if (r == 0)
+	if (bri_tree_signal(getpid(), SIGKILL, &count) == 0) {
+		self->blind = 0;
 		return self->end.what == 0 || count.signalled > 0 || count.refused == 0;
+	}
 	if (self->end.what == 0)
 		bri_process_signal(&self->program, SIGKILL);
-	return self->end.what == 0 || r == -ENOMEM;
+	return self->end.what == 0 || ++self->blind < BLIND_ROUNDS;
 }
 
 /* Runs until the tree is gone, or only those are left that may not be killed. */
@@ -238,6 +242,7 @@ int main(int argc, char **argv)
 	struct container self = { .children = -1, .program = { .pidfd = -1 } };
 	struct bri_contain_message started = { .what = BRI_CONTAIN_STARTED };
 	struct bri_start_error error = { .step = BRI_STEP_NONE };
+	enum bri_group group;
 	int n_candidates, r;
 
 	if (argc < 7 || strcmp(argv[0], "brood-container") != 0) {
@@ -245,8 +250,9 @@ int main(int argc, char **argv)
 			"brood-container: started by libbrood (brood_spawn with .contain), not by hand\n");
 		return 2;
 	}
-	self.control = atoi(argv[2]);
-	n_candidates = atoi(argv[4]);
+	self.control = (int)strtol(argv[2], NULL, 10);
+	n_candidates = (int)strtol(argv[4], NULL, 10);
+	group = (enum bri_group)strtol(argv[3], NULL, 10);
 	fcntl(self.control, F_SETFD, FD_CLOEXEC);
 	if (strcmp(argv[1], BROOD_VERSION) != 0 || n_candidates < 1 || n_candidates > argc - 6) {
 		error.error = EPROTO;
@@ -257,7 +263,7 @@ int main(int argc, char **argv)
 		error = (struct bri_start_error){ .step = BRI_STEP_CLONE, .error = errno };
 		return say_failed(&self, &error);
 	}
-	if (start_program(&self, argv + 5, n_candidates, (enum bri_group)atoi(argv[3]), &error) < 0)
+	if (start_program(&self, argv + 5, n_candidates, group, &error) < 0)
 		return say_failed(&self, &error);
 	started.pid = self.program.pid;
 	r = settle(&self);

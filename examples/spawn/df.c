@@ -23,7 +23,7 @@ static void show_lines(int fd)
 	for (int number = 1; lines != NULL && fgets(line, sizeof(line), lines) != NULL; number++)
 		printf("%3d  %s", number, line);
 	if (lines != NULL)
-		fclose(lines);
+		(void)fclose(lines);
 }
 
 static void show_end(const brood_exit *end)

@@ -1,5 +1,6 @@
 #include "common/log.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,7 +13,7 @@ static struct {
 	pthread_t holder; /* others write at once */
 	bool holds;
 	size_t n;
-	char text[32 << 10];
+	char text[PIPE_BUF];
 } held;
 
 /* Nobody is left to tell when stderr does not take it. */
@@ -42,6 +43,10 @@ static void put_line(const char *line, size_t size)
 	}
 	if (size > sizeof(held.text) - held.n)
 		log_flush();
+	if (size > sizeof(held.text)) {
+		put(line, size);
+		return;
+	}
 	memcpy(held.text + held.n, line, size);
 	held.n += size;
 }
@@ -62,7 +67,7 @@ void log_event(const char *event, const char *format, ...)
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (now.tv_sec != last.second) {
 		gmtime_r(&now.tv_sec, &utc);
-		strftime(last.text, sizeof(last.text), "%Y-%m-%dT%H:%M:%S", &utc);
+		(void)strftime(last.text, sizeof(last.text), "%Y-%m-%dT%H:%M:%S", &utc);
 		last.second = now.tv_sec;
 	}
 	at = (size_t)snprintf(line, sizeof(line), "ts=%s.%03ldZ event=%s ", last.text, now.tv_nsec / 1000000, event);

@@ -10,8 +10,9 @@
 
 #include <stddef.h>
 
-/* Lines are held back until log_flush(), or until a block of them is full; for a loop that says many
- * things in one turn. One thread's business. */
+/* Lines are held back until log_flush(), or until a block of them is full (PIPE_BUF, so that the
+ * block too is written in one piece); for a loop that says many things in one turn. One thread's
+ * business. */
 void log_hold(void);
 void log_flush(void);
 

@@ -731,9 +731,12 @@ static void get_metrics(struct exchange *exchange)
 
 	if (stream != NULL) {
 		write_metrics(stream, exchange->api);
-		fclose(stream);
+		if (fclose(stream) != 0) { /* no memory for all of it */
+			free(text);
+			text = NULL;
+		}
 	}
-	reply(exchange, text != NULL ? 200 : 500, &type, 1, text != NULL ? text : "", size);
+	reply(exchange, text != NULL ? 200 : 500, &type, 1, text != NULL ? text : "", text != NULL ? size : 0);
 	free(text);
 }
 

@@ -18,8 +18,8 @@ struct body_error {
 	int line, column;  /* of a syntax error, from 1; 0 when it is not that */
 };
 
-/* Parses a body and checks that each path of `required` is there and not null. Duplicate keys and
- * whatever RFC 8259 forbids are refused; integers beyond 64 bits are read as reals, which only
+/* Parses a body and checks that each path of `required` is there and not null. Duplicate keys,
+ * U+0000 inside of strings, and whatever RFC 8259 forbids are refused; integers beyond 64 bits are read as reals, which only
  * the check sees. Returns 0 and the value (the caller's to json_decref), or -EINVAL. */
 int body_check(const char *data, size_t size, const struct words *required, json_t **ret_value,
 	       struct body_error *error);

@@ -137,13 +137,15 @@ static int read_choice(struct reader *reader, const char *key, yaml_node_t *node
 		       const char *const *choices)
 {
 	char all[128] = "";
+	size_t n;
 
 	for (int i = 0; choices[i] != NULL; i++) {
 		if (node->type == YAML_SCALAR_NODE && strcmp(scalar(node), choices[i]) == 0) {
 			memcpy(field, &i, sizeof(i)); /* an enum counts as its table does */
 			return 0;
 		}
-		strcat(strcat(all, i > 0 ? ", " : ""), choices[i]);
+		n = strlen(all);
+		snprintf(all + n, sizeof(all) - n, "%s%s", i > 0 ? ", " : "", choices[i]);
 	}
 	return refuse(reader, node, key, "must be one of %s", all);
 }
@@ -682,7 +684,7 @@ int config_load(const char *file, struct config **ret_config, char *error, size_
 		r = stream == NULL ? -errno : read_document(&reader, stream);
 	}
 	if (stream != NULL)
-		fclose(stream);
+		(void)fclose(stream);
 	if (r < 0) {
 		if (*error == '\0')
 			snprintf(error, size, "%s: %s", file, strerror(-r));

@@ -19,7 +19,7 @@ static struct config *load(const char *text)
 
 	ck_assert_ptr_nonnull(file);
 	fputs(text, file);
-	fclose(file);
+	ck_assert_int_eq(fclose(file), 0);
 	ck_assert_msg(config_load(path, &config, error, sizeof(error)) == 0, "%s", error);
 	return config;
 }
@@ -28,8 +28,11 @@ static void ck_words(const struct words *words, const char *wanted)
 {
 	char all[500] = "";
 
-	for (size_t i = 0; i < words->n; i++)
-		strcat(strcat(all, i > 0 ? "|" : ""), words->words[i]);
+	for (size_t i = 0; i < words->n; i++) {
+		size_t n = strlen(all);
+
+		snprintf(all + n, sizeof(all) - n, "%s%s", i > 0 ? "|" : "", words->words[i]);
+	}
 	ck_assert_str_eq(all, wanted);
 	ck_assert(words->n == 0 || words->words[words->n] == NULL);
 }
@@ -65,7 +68,7 @@ START_TEST(the_documented_defaults)
 	ck_assert_uint_eq(route->required.n, 0);
 	ck_words(&route->command, "/bin/true");
 	ck_assert_int_eq(route->input, INPUT_STDIN);
-	ck_words(&route->env, "PATH=/usr/local/bin:/usr/bin:/bin");
+	ck_words(&route->env, "LANG=en_US.UTF-8|PATH=/usr/local/bin:/usr/bin:/bin");
 	ck_assert_str_eq(route->cwd, real("."));
 	ck_assert_int_eq(route->max_concurrent, 64);
 	ck_assert_int_eq(route->queue, 0);

@@ -20,7 +20,7 @@ START_TEST(ids_grow_whatever_the_clock_does)
 			ck_assert_uint_gt(id, last);
 			ck_assert_uint_le(id, INT64_MAX);
 			ck_assert_str_gt(id_format(id, text), before); /* text order is age order */
-			strcpy(before, text);
+			memcpy(before, text, sizeof(before));
 			last = id;
 		}
 }

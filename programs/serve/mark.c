@@ -78,9 +78,12 @@ static int hunt_once(bool (*is_ours)(void *self, uint64_t id), void *self)
 	struct dirent *item;
 	int killed = 0;
 
-	while (folder != NULL && (item = readdir(folder)) != NULL)
-		if (isdigit((unsigned char)item->d_name[0]) && atoi(item->d_name) != getpid())
-			killed += kill_if_marked(atoi(item->d_name), is_ours, self);
+	while (folder != NULL && (item = readdir(folder)) != NULL) {
+		pid_t pid = (pid_t)strtol(item->d_name, NULL, 10);
+
+		if (isdigit((unsigned char)item->d_name[0]) && pid != getpid())
+			killed += kill_if_marked(pid, is_ours, self);
+	}
 	if (folder != NULL)
 		closedir(folder);
 	return killed;

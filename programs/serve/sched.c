@@ -225,7 +225,7 @@ static size_t index_of(const struct sched *sched, const struct route *route)
 
 static struct route_stats *stats_of(const struct sched *sched, const struct route *route)
 {
-	return route != NULL ? &sched->stats[index_of(sched, route)] : NULL;
+	return &sched->stats[index_of(sched, route)];
 }
 
 static bool has_room(const struct sched *sched, const struct route *route)
@@ -389,11 +389,11 @@ static void on_end_stored(void *self, uint64_t id, int result)
 /* The state is final: the slot is free at once, the record follows. */
 static void ended(struct sched *sched, struct job *job)
 {
-	struct route_stats *stats = stats_of(sched, job->route);
-
 	if (job->facts.finished_ms == 0)
 		job->facts.finished_ms = realtime_ms();
-	if (stats != NULL) {
+	if (job->route != NULL) {
+		struct route_stats *stats = stats_of(sched, job->route);
+
 		stats->ended[job->facts.state]++;
 		stats->run_ms += job->facts.run_ms;
 	}
@@ -439,7 +439,6 @@ static void store_running_soon(struct sched *sched)
 
 static void on_started(struct sched *sched, struct job *job, const struct journal_record *record)
 {
-	struct route_stats *stats = stats_of(sched, job->route);
 	char id[ID_SIZE];
 
 	if (job->facts.state == JOB_RUNNING)
@@ -448,8 +447,8 @@ static void on_started(struct sched *sched, struct job *job, const struct journa
 	job->facts.state = JOB_RUNNING;
 	job->facts.pid = record->start.pid;
 	job->facts.started_ms = record->at_ms;
-	if (stats != NULL && record->at_ms > job->facts.created_ms)
-		stats->queued_ms += record->at_ms - job->facts.created_ms;
+	if (job->route != NULL && record->at_ms > job->facts.created_ms)
+		stats_of(sched, job->route)->queued_ms += record->at_ms - job->facts.created_ms;
 	log_event("started", "id=%s route=%s pid=%d%s", id_format(job->facts.id, id), job->facts.route,
 		  job->facts.pid, job->log_fields);
 	store_running_soon(sched);

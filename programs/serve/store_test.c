@@ -280,7 +280,7 @@ START_TEST(what_is_no_database_or_cannot_be_opened_is_refused)
 	ck_assert_ptr_nonnull(file);
 	for (int i = 0; i < 1000; i++)
 		fputs("not a database ", file);
-	fclose(file);
+	ck_assert_int_eq(fclose(file), 0);
 	ck_assert_int_ge(sd_event_new(&event), 0);
 	ck_assert_int_lt(store_open(event, scratch_path("jobs.db"), &store, error, sizeof(error)), 0);
 	ck_assert_str_eq(error, "file is not a database");

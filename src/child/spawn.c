@@ -55,6 +55,10 @@ struct plan {
 	int streams[3];  /* the parent's ends */
 	int control;     /* the parent's end */
 	bool has_stdout; /* the caller has a descriptor 1 */
+	/* Contained only: what start.candidates and helper_argv point to. */
+	const char *helper_candidates[2];
+	char helper[PATH_MAX];
+	char numbers[3][24];
 };
 
 extern char **environ;
@@ -286,7 +290,7 @@ static int own_folder(char folder[PATH_MAX])
 	    strlen(info.dli_fname) >= PATH_MAX)
 		return -ENOENT;
 	if (info.dli_fname[0] == '/')
-		strcpy(folder, info.dli_fname);
+		memcpy(folder, info.dli_fname, strlen(info.dli_fname) + 1);
 	else if (realpath(info.dli_fname, folder) == NULL)
 		return -errno;
 	*strrchr(folder, '/') = '\0';
@@ -324,15 +328,14 @@ static size_t count(const char *const *list)
 /* Rewrites the plan so that the helper is started, and it the program (os/contain.h). What is
  * inherited (limits, ids, directory, descriptors) is set on the way to the helper; the group is
  * the program's alone. */
-static int plan_contain(struct plan *plan, char *helper, size_t helper_size, char (*numbers)[24],
-			const char **candidates)
+static int plan_contain(struct plan *plan)
 {
 	size_t n = count(plan->candidates), at = 0;
 	int theirs, control = 3, r;
 
-	r = find_helper(helper, helper_size);
+	r = find_helper(plan->helper, sizeof(plan->helper));
 	if (r < 0)
-		return bri_fail(plan->opts->fail, "container", r, "%s", helper);
+		return bri_fail(plan->opts->fail, "container", r, "%s", plan->helper);
 	r = bri_socketpair(&plan->control, &theirs);
 	if (r < 0)
 		return bri_fail(plan->opts->fail, "container", r, "socketpair");
@@ -344,21 +347,21 @@ static int plan_contain(struct plan *plan, char *helper, size_t helper_size, cha
 	plan->helper_argv = calloc(n + count(plan->argv) + 6, sizeof(char *));
 	if (plan->helper_argv == NULL)
 		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
-	snprintf(numbers[0], sizeof(numbers[0]), "%d", control);
-	snprintf(numbers[1], sizeof(numbers[1]), "%d", (int)plan->start.group);
-	snprintf(numbers[2], sizeof(numbers[2]), "%zu", n);
+	snprintf(plan->numbers[0], sizeof(plan->numbers[0]), "%d", control);
+	snprintf(plan->numbers[1], sizeof(plan->numbers[1]), "%d", (int)plan->start.group);
+	snprintf(plan->numbers[2], sizeof(plan->numbers[2]), "%zu", n);
 	plan->helper_argv[at++] = "brood-container";
 	plan->helper_argv[at++] = BROOD_VERSION;
 	for (int i = 0; i < 3; i++)
-		plan->helper_argv[at++] = numbers[i];
+		plan->helper_argv[at++] = plan->numbers[i];
 	for (size_t i = 0; i < n; i++)
 		plan->helper_argv[at++] = plan->candidates[i];
 	for (size_t i = 0; plan->argv[i] != NULL; i++)
 		plan->helper_argv[at++] = plan->argv[i];
-	candidates[0] = helper;
-	candidates[1] = NULL;
+	plan->helper_candidates[0] = plan->helper;
+	plan->helper_candidates[1] = NULL;
 	plan->start.argv = plan->helper_argv;
-	plan->start.candidates = candidates;
+	plan->start.candidates = plan->helper_candidates;
 	plan->start.group = BRI_GROUP_INHERIT;
 	return 0;
 }
@@ -425,12 +428,10 @@ static int start_plain(struct plan *plan, brood_child *child)
 static int start_contained(struct plan *plan, brood_child *child)
 {
 	struct bri_contain_message message;
-	const char *candidates[2];
-	char helper[PATH_MAX], numbers[3][24];
 	enum bri_group group = plan->start.group;
 	int r;
 
-	r = plan_contain(plan, helper, sizeof(helper), numbers, candidates);
+	r = plan_contain(plan);
 	if (r < 0)
 		return r;
 	if (bri_start(&plan->start, &child->process, &plan->error) < 0) {
@@ -439,7 +440,7 @@ static int start_contained(struct plan *plan, brood_child *child)
 			return bri_fail(plan->opts->fail, "exec", E2BIG, "%s", plan->program);
 		if (plan->error.step == BRI_STEP_EXEC)
 			return bri_fail(plan->opts->fail, "container", plan->error.error, "%s",
-					helper);
+					plan->helper);
 		return start_failed(plan, &plan->error);
 	}
 	/* Our copy of the helper's end must be gone, or its death would not end the wait. */
@@ -455,10 +456,10 @@ static int start_contained(struct plan *plan, brood_child *child)
 	bri_process_bury(&child->process);
 	if (r < 0 || message.what != BRI_CONTAIN_FAILED)
 		return bri_fail(plan->opts->fail, "container", r == 0 || r == -EPIPE ? EPROTO : r,
-				"%s: no answer", helper);
+				"%s: no answer", plan->helper);
 	if (message.step == BRI_STEP_NONE)
 		return bri_fail(plan->opts->fail, "container", message.error,
-				"%s: not of version %s", helper, BROOD_VERSION);
+				"%s: not of version %s", plan->helper, BROOD_VERSION);
 	plan->error = (struct bri_start_error){ .step = (enum bri_step)message.step,
 						.error = message.error,
 						.index = message.index };
@@ -483,7 +484,7 @@ int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_ch
 	if (r == 0)
 		r = plan_limits(&plan);
 	if (r < 0)
-		return r;
+		return r; /* plan_fini() clears up */
 	plan_rest(&plan);
 	child = malloc(sizeof(*child));
 	if (child == NULL)
@@ -641,12 +642,10 @@ static int signal_all(brood_child *child, int signum)
 	else if (child->control >= 0)
 		r = ask_helper(child, signum == SIGKILL ? BRI_CONTAIN_KILL : BRI_CONTAIN_TERMINATE,
 			       0);
-	else if (child->own_group && bri_process_peek(&child->process) == -ECHILD)
-		r = 0; /* its status was taken, so its number may be another's by now */
-	else if (child->own_group)
-		r = kill(-child->pid, signum) < 0 ? -errno : 0;
-	else
+	else if (!child->own_group)
 		r = bri_process_signal(&child->process, signum);
+	else if (bri_process_peek(&child->process) != -ECHILD && kill(-child->pid, signum) < 0)
+		r = -errno; /* -ECHILD: its status was taken, so its number may be another's */
 	pthread_mutex_unlock(&child->lock);
 	return r == -ESRCH ? 0 : r;
 }

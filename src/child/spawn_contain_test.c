@@ -16,21 +16,22 @@
 #include "tests/unit/run.h"
 
 #define NOBODY 65534
-#define CONTAINER BROOD_TEST_CHILDREN "/../../helpers/brood-container"
+#define CONTAINER (BROOD_TEST_CHILDREN "/../../helpers/brood-container")
 
 enum { MOST = 8 };
 
 /* The pids that "leave" said on `fd`, until its "end". */
 static int read_pids(int fd, pid_t pids[MOST])
 {
-	char text[256] = "";
+	char text[256] = "", *rest = NULL;
 	int n = 0;
 
 	while (strstr(text, "end\n") == NULL)
 		ck_assert_int_gt(read(fd, text + strlen(text), sizeof(text) - strlen(text) - 1), 0);
-	for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
+	for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+	     line = strtok_r(NULL, "\n", &rest))
 		if (strcmp(line, "end") != 0 && n < MOST)
-			pids[n++] = (pid_t)atoi(line);
+			pids[n++] = (pid_t)strtol(line, NULL, 10);
 	return n;
 }
 
@@ -158,7 +159,7 @@ static pid_t parent_of(pid_t pid)
 	file = fopen(path, "re");
 	ck_assert_ptr_nonnull(file);
 	ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, file), 0);
-	fclose(file);
+	(void)fclose(file);
 	return (pid_t)strtol(strrchr(text, ')') + 4, NULL, 10);
 }
 
@@ -246,7 +247,7 @@ static bool nobody_can_run(const char *path)
 	int status;
 
 	if (pid == 0)
-		_exit(setresuid(NOBODY, NOBODY, NOBODY) < 0 || access(path, X_OK) < 0);
+		_exit(setresuid(NOBODY, NOBODY, NOBODY) < 0 || access(path, X_OK) < 0 ? 1 : 0);
 	return waitpid(pid, &status, 0) == pid && status == 0;
 }
 

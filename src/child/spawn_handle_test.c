@@ -50,7 +50,7 @@ START_TEST(the_exit_status_is_told)
 				     &(brood_spawn_opts){ .contain = CONTAINED });
 
 		ck_assert_int_eq(end.kind, BROOD_EXITED);
-		ck_assert_int_eq(end.value, atoi(statuses[i]));
+		ck_assert_int_eq(end.value, strtol(statuses[i], NULL, 10));
 		ck_assert_int_eq(brood_exit_code(&end), end.value);
 		ck_assert(brood_exit_ok(&end) == (end.value == 0));
 		ck_assert(!end.core);
@@ -497,7 +497,7 @@ static char state_of(pid_t pid)
 	file = fopen(path, "re");
 	ck_assert_ptr_nonnull(file);
 	ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, file), 0);
-	fclose(file);
+	(void)fclose(file);
 	return strrchr(text, ')')[2];
 }
 
@@ -564,7 +564,7 @@ START_TEST(without_a_group_stop_ends_the_program_alone)
 		ck_assert_int_gt(read(brood_child_stream(child, 1), text + strlen(text),
 				      sizeof(text) - strlen(text) - 1),
 				 0);
-	other = (pid_t)atoi(text);
+	other = (pid_t)strtol(text, NULL, 10);
 	ck_assert_int_eq(brood_child_stop(child, BROOD_SEC, NULL), 0);
 	brood_child_free(child);
 	nap_ms(20);

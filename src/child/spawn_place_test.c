@@ -235,11 +235,10 @@ START_TEST(no_handler_of_the_host_runs_in_the_child)
 		}
 	}
 	for (int i = 0; i < 300; i++) {
+		const uid_t uid = getuid();
+		const brood_spawn_opts opts = { .uid = i % 3 == 2 ? &uid : NULL };
 		brood_child *child;
-		int r = brood_spawn(
-			BROOD_ARGV(CHILD("end"), "exit", "0"),
-			&(brood_spawn_opts){ .uid = i % 3 == 2 ? &(uid_t){ getuid() } : NULL },
-			&child);
+		int r = brood_spawn(BROOD_ARGV(CHILD("end"), "exit", "0"), &opts, &child);
 
 		/* The program itself has no handler, and may be ended by the first signal. */
 		ck_assert_int_eq(r, 0);

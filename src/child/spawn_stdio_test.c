@@ -26,11 +26,12 @@ static void put_aside(void)
 static void put_back(void)
 {
 	for (int fd = 0; fd < 3; fd++) {
-		if (aside[fd] >= 0)
+		if (aside[fd] >= 0) {
 			dup2(aside[fd], fd);
-		else
+			close(aside[fd]);
+		} else {
 			close(fd);
-		close(aside[fd]);
+		}
 	}
 }
 

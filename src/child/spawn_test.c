@@ -23,7 +23,7 @@ static void make_file(const char *path, const char *content, mode_t mode)
 
 	ck_assert_ptr_nonnull(file);
 	fputs(content, file);
-	fclose(file);
+	ck_assert_int_eq(fclose(file), 0);
 	ck_assert_int_eq(chmod(path, mode), 0);
 }
 
@@ -271,6 +271,7 @@ START_TEST(too_many_words_are_refused)
 {
 	char *word = malloc(200 * 1024); /* one word may have 128 KiB (execve(2)) */
 
+	ck_assert_ptr_nonnull(word);
 	memset(word, 'x', 200 * 1024 - 1);
 	word[200 * 1024 - 1] = '\0';
 	refused(BROOD_ARGV("/bin/true", word), &(brood_spawn_opts){ .contain = CONTAINED }, E2BIG,
@@ -403,7 +404,7 @@ START_TEST(too_few_descriptors_are_told)
 		int r;
 
 		mine.fail = &fail;
-		low.rlim_cur = (rlim_t)(first + n);
+		low.rlim_cur = (rlim_t)first + (rlim_t)n;
 		setrlimit(RLIMIT_NOFILE, &low);
 		r = brood_spawn(BROOD_ARGV("/bin/true"), &mine, &child);
 		setrlimit(RLIMIT_NOFILE, &limit);

@@ -46,7 +46,7 @@ int bri_process_start_ticks(pid_t pid, uint64_t *ret_ticks)
 int bri_process_open(pid_t pid, uint64_t start_ticks, struct bri_process *ret_process)
 {
 	bri_cleanup(bri_closep) int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	uint64_t ticks;
+	uint64_t ticks = 0;
 	int r;
 
 	if (pidfd < 0)

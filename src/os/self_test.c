@@ -54,7 +54,7 @@ START_TEST(a_fork_before_the_first_use_makes_no_difference)
 	pid = fork();
 	if (pid == 0) {
 		mine = bri_self_generation();
-		_exit(write(ends[1], &mine, sizeof(mine)) != sizeof(mine) || mine == 0);
+		_exit(write(ends[1], &mine, sizeof(mine)) == sizeof(mine) && mine != 0 ? 0 : 1);
 	}
 	ck_assert_int_eq(read(ends[0], &mine, sizeof(mine)), (int)sizeof(mine));
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);

@@ -112,7 +112,7 @@ START_TEST(signals_do_not_end_a_wait)
 	pid = fork();
 	if (pid == 0) {
 		nanosleep(&(struct timespec){ .tv_nsec = 60000000 }, NULL);
-		_exit(bri_send(a, "later", 6) < 0);
+		_exit(bri_send(a, "later", 6) < 0 ? 1 : 0);
 	}
 	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = nothing }, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);

@@ -563,7 +563,7 @@ int bri_candidates(const char *program, const char *path, const char *const **re
 	text = (char *)(list + folders + 1);
 	list[folders] = NULL;
 	if (strchr(program, '/') != NULL) {
-		list[0] = strcpy(text, program);
+		list[0] = memcpy(text, program, length + 1);
 		*ret_candidates = list;
 		return 0;
 	}

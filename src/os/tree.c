@@ -70,13 +70,15 @@ static bool is_our_proc(void)
 {
 	char self[16] = "";
 
-	return readlink("/proc/self", self, sizeof(self) - 1) > 0 && atoi(self) == getpid();
+	return readlink("/proc/self", self, sizeof(self) - 1) > 0 &&
+	       strtol(self, NULL, 10) == getpid();
 }
 
 static int look(struct table *table)
 {
 	bri_cleanup(close_folder) DIR *folder = opendir("/proc");
 	struct dirent *item;
+	pid_t pid;
 
 	if (folder == NULL)
 		return errno == ENOENT ? -ENOTSUP : -errno;
@@ -94,10 +96,12 @@ static int look(struct table *table)
 			table->entries = more;
 			table->room = room;
 		}
-		if (read_entry(atoi(item->d_name), &table->entries[table->n]) == 0)
+		pid = (pid_t)strtol(item->d_name, NULL, 10);
+		if (read_entry(pid, &table->entries[table->n]) == 0)
 			table->n++;
 	}
-	qsort(table->entries, table->n, sizeof(*table->entries), by_pid);
+	if (table->n > 0)
+		qsort(table->entries, table->n, sizeof(*table->entries), by_pid);
 	return 0;
 }
 

@@ -8,7 +8,7 @@
 
 int main(int argc, char **argv)
 {
-	int n = argc == 3 ? atoi(argv[2]) : 0;
+	int n = argc == 3 ? (int)strtol(argv[2], NULL, 10) : 0;
 
 	if (argc != 3)
 		return 2;

@@ -63,13 +63,13 @@ int main(int argc, char **argv)
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 	};
 	struct sock_fprog program = { .len = 4, .filter = filter };
-	char *names;
+	char *names, *rest;
 
 	if (argc < 3 || (names = strchr(argv[1], ':')) == NULL)
 		return 2;
 	*names++ = '\0';
-	for (char *name = strtok(names, ","); name != NULL && program.len < 2 * MOST;
-	     name = strtok(NULL, ",")) {
+	for (char *name = strtok_r(names, ",", &rest); name != NULL && program.len < 2 * MOST;
+	     name = strtok_r(NULL, ",", &rest)) {
 		filter[program.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
 								     number_of_call(name), 0, 1);
 		filter[program.len++] = (struct sock_filter)BPF_STMT(

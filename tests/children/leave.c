@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 		continue;
 	dprintf(1, "end\n");
 	if (i + 2 < argc && strcmp(argv[i + 1], "exit") == 0)
-		return atoi(argv[i + 2]);
+		return (int)strtol(argv[i + 2], NULL, 10);
 	for (;;)
 		pause();
 }

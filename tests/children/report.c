@@ -37,7 +37,7 @@ static void say_descriptors(void)
 	for (struct dirent *item; (item = readdir(folder)) != NULL;) {
 		char path[300], target[512] = "";
 		struct stat st;
-		int fd = atoi(item->d_name);
+		int fd = (int)strtol(item->d_name, NULL, 10);
 
 		if (item->d_name[0] == '.' || fd == dirfd(folder) || fstat(fd, &st) < 0)
 			continue;
@@ -97,7 +97,7 @@ static void say_signals(void)
 		    strncmp(line, "SigCgt", 6) == 0)
 			say("%s", line);
 	if (status != NULL)
-		fclose(status);
+		(void)fclose(status);
 }
 
 static void say_limit(const char *name, int resource)

@@ -42,9 +42,12 @@ static void list_descriptors(bool open[1024])
 	DIR *folder = opendir("/proc/self/fd");
 
 	memset(open, 0, 1024 * sizeof(*open));
-	for (struct dirent *item; folder != NULL && (item = readdir(folder)) != NULL;)
-		if (item->d_name[0] != '.' && atoi(item->d_name) != dirfd(folder))
-			open[atoi(item->d_name) & 1023] = true;
+	for (struct dirent *item; folder != NULL && (item = readdir(folder)) != NULL;) {
+		int fd = (int)strtol(item->d_name, NULL, 10);
+
+		if (item->d_name[0] != '.' && fd != dirfd(folder))
+			open[fd & 1023] = true;
+	}
 	if (folder != NULL)
 		closedir(folder);
 }

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 
 /* The path of a tiny program. */
-#define CHILD(name) BROOD_TEST_CHILDREN "/" name
+#define CHILD(name) (BROOD_TEST_CHILDREN "/" name)
 
 /* For tests that hold with and without .contain alike: added so, they run once for each. */
 #define add_for_both(tcase, test) tcase_add_loop_test(tcase, test, 0, 2)
