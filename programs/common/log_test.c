@@ -105,7 +105,8 @@ START_TEST(it_is_cut_to_fit)
 			size_t n = 0, length;
 
 			while (n + 4 < sizeof(text))
-				n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", patterns[p]);
+				n += (size_t)snprintf(text + n, sizeof(text) - n, "%s",
+						      patterns[p]);
 			log_quote(to, room, text, n);
 			length = strnlen(to, room);
 			ck_assert_uint_lt(length, room);
