@@ -22,7 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2)
 		return 0;
-	snprintf(type, sizeof(type), "%.*s", (int)(size - 1 < 63 ? size - 1 : 63), (const char *)data + 1);
+	snprintf(type, sizeof(type), "%.*s", (int)(size - 1 < 63 ? size - 1 : 63),
+		 (const char *)data + 1);
 	body_is_json_type(type);
 	if (body_check((const char *)data + 1, size - 1, &required, &value, &error) < 0) {
 		if (error.message[0] == '\0' || (error.line > 0) == (error.field[0] != '\0'))

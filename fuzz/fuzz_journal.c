@@ -30,10 +30,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (write(reader.fd, data + n * sizeof(record), size % sizeof(record)) < 0)
 		abort();
 	while (journal_read(&reader, &record) == 1) {
-		if (record.type == JOURNAL_FAIL && (strnlen(record.fail.step, sizeof(record.fail.step)) ==
-							    sizeof(record.fail.step) ||
-						    strnlen(record.fail.text, sizeof(record.fail.text)) ==
-							    sizeof(record.fail.text)))
+		if (record.type == JOURNAL_FAIL &&
+		    (strnlen(record.fail.step, sizeof(record.fail.step)) ==
+			     sizeof(record.fail.step) ||
+		     strnlen(record.fail.text, sizeof(record.fail.text)) ==
+			     sizeof(record.fail.text)))
 			abort();
 		if (record.type < JOURNAL_BEGIN || record.type > JOURNAL_END)
 			abort();

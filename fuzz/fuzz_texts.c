@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (id_parse(text, &id) && strcmp(id_format(id, id_text), text) != 0)
 		abort();
-	if ((parse_duration(text, &value) == 0 || parse_size(text, &value) == 0 || parse_count(text, &value) == 0) &&
+	if ((parse_duration(text, &value) == 0 || parse_size(text, &value) == 0 ||
+	     parse_count(text, &value) == 0) &&
 	    value < 0)
 		abort();
 	log_quote(quoted, sizeof(quoted), (const char *)data, size);

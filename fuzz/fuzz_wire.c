@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const char *words[257], *from = (const char *)data + 1, *end = (const char *)data + size, *next;
+	const char *words[257], *from = (const char *)data + 1, *end = (const char *)data + size,
+				*next;
 	size_t n;
 
 	if (size < 1)

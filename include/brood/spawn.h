@@ -90,10 +90,12 @@ typedef enum brood_signals {
 } brood_signals;
 
 typedef struct brood_spawn_opts {
-	const char *executable; /* the program, when it is not argv[0]; a name without '/' is searched
-	                         * in the PATH of the *child's* environment (none there: /bin:/usr/bin) */
-	const char *const *env; /* "NAME=value", …, NULL: the whole environment; NULL: the parent's */
-	const char *cwd;        /* working directory; a relative program is resolved in it */
+	/* The program, when it is not argv[0]. A name without '/' is searched in the PATH of the
+	 * *child's* environment (none there: /bin:/usr/bin). */
+	const char *executable;
+	/* "NAME=value", …, NULL: the whole environment; NULL: the parent's */
+	const char *const *env;
+	const char *cwd; /* working directory; a relative program is resolved in it */
 	brood_stdio in, out, err;
 	const brood_pass *pass; /* descriptors to keep; every other one from 3 on is closed */
 	size_t n_pass;
@@ -128,7 +130,8 @@ typedef struct brood_child brood_child;
  *          Nothing is left behind: no process, no descriptor, no changed signal mask.
  * Owns:    the caller frees *ret_child with brood_child_free().
  * Safe:    threads, processes; not in a signal handler. */
-BROOD_API int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_child **ret_child);
+BROOD_API int brood_spawn(const char *const argv[], const brood_spawn_opts *opts,
+			  brood_child **ret_child);
 
 /** The program's process id, with .contain too; for logs: to signal, use the handle.
  * Returns: the pid.

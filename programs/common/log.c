@@ -70,7 +70,8 @@ void log_event(const char *event, const char *format, ...)
 		(void)strftime(last.text, sizeof(last.text), "%Y-%m-%dT%H:%M:%S", &utc);
 		last.second = now.tv_sec;
 	}
-	at = (size_t)snprintf(line, sizeof(line), "ts=%s.%03ldZ event=%s ", last.text, now.tv_nsec / 1000000, event);
+	at = (size_t)snprintf(line, sizeof(line), "ts=%s.%03ldZ event=%s ", last.text,
+			      now.tv_nsec / 1000000, event);
 	va_start(args, format);
 	n = vsnprintf(line + at, sizeof(line) - at - 1, format, args);
 	va_end(args);
@@ -84,15 +85,19 @@ void log_event(const char *event, const char *format, ...)
 /* The length of the UTF-8 character at `at`, 0 when there is none (RFC 3629). */
 static size_t utf8_length(const unsigned char *at, size_t left)
 {
-	size_t n = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : (*at & 0xf0) == 0xe0 ? 3 : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
+	size_t n = *at < 0x80                ? 1 :
+		   *at >= 0xc2 && *at < 0xe0 ? 2 :
+		   (*at & 0xf0) == 0xe0      ? 3 :
+		   *at >= 0xf0 && *at < 0xf5 ? 4 :
+					       0;
 
 	if (n > left)
 		return 0;
 	for (size_t i = 1; i < n; i++)
 		if ((at[i] & 0xc0) != 0x80)
 			return 0;
-	if ((*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) || (*at == 0xf0 && at[1] < 0x90) ||
-	    (*at == 0xf4 && at[1] > 0x8f))
+	if ((*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) ||
+	    (*at == 0xf0 && at[1] < 0x90) || (*at == 0xf4 && at[1] > 0x8f))
 		return 0;
 	return n;
 }
@@ -100,7 +105,8 @@ static size_t utf8_length(const unsigned char *at, size_t left)
 static bool is_plain(const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
-		if (text[i] <= ' ' || text[i] == '"' || text[i] == '=' || text[i] == '\\' || text[i] == 0x7f)
+		if (text[i] <= ' ' || text[i] == '"' || text[i] == '=' || text[i] == '\\' ||
+		    text[i] == 0x7f)
 			return false; /* bytes from 0x80 on are negative, or above: both quoted */
 	return size > 0;
 }
@@ -125,7 +131,8 @@ const char *log_quote(char *to, size_t room, const char *text, size_t size)
 			out += sprintf(out, "\\n"), at++;
 		else if (*at < ' ' || *at == 0x7f || n == 0)
 			out += sprintf(out, "\\x%02x", *at++);
-		else if (n == 2 && at[0] == 0xc2 && at[1] < 0xa0) /* U+0080 to U+009F: controls, too */
+		/* U+0080 to U+009F: controls, too */
+		else if (n == 2 && at[0] == 0xc2 && at[1] < 0xa0)
 			out += sprintf(out, "\\x%02x\\x%02x", at[0], at[1]), at += 2;
 		else
 			for (; n > 0; n--)

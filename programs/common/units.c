@@ -16,7 +16,8 @@ static int parse_with_unit(const char *text, const struct unit *units, int64_t *
 	const char *at;
 
 	for (at = text; *at >= '0' && *at <= '9'; at++)
-		if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, *at - '0', &value))
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, *at - '0', &value))
 			return -EINVAL;
 	if (at == text)
 		return -EINVAL;
@@ -37,7 +38,7 @@ static int parse_with_unit(const char *text, const struct unit *units, int64_t *
 int parse_duration(const char *text, int64_t *ret_ns)
 {
 	static const struct unit units[] = {
-		{ "ms", BROOD_MSEC },	    { "s", BROOD_SEC },		{ "m", 60 * BROOD_SEC },
+		{ "ms", BROOD_MSEC },      { "s", BROOD_SEC },         { "m", 60 * BROOD_SEC },
 		{ "h", 3600 * BROOD_SEC }, { "d", 86400 * BROOD_SEC }, { NULL, 0 },
 	};
 
@@ -47,7 +48,7 @@ int parse_duration(const char *text, int64_t *ret_ns)
 int parse_size(const char *text, int64_t *ret_bytes)
 {
 	static const struct unit units[] = {
-		{ "", 1 },	    { "B", 1 },		{ "KiB", 1 << 10 },
+		{ "", 1 },          { "B", 1 },         { "KiB", 1 << 10 },
 		{ "MiB", 1 << 20 }, { "GiB", 1 << 30 }, { NULL, 0 },
 	};
 

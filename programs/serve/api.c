@@ -45,16 +45,16 @@ struct api {
 	int state_fd;
 	bool draining;
 	struct exchange *exchanges;
-	uint64_t replies[6];  /* by the status' first digit */
-	uint64_t busy;        /* refused since the last line of the log */
+	uint64_t replies[6]; /* by the status' first digit */
+	uint64_t busy;       /* refused since the last line of the log */
 	int64_t busy_said_ns;
 	int64_t started_ns;
 };
 
 /* --- replies ------------------------------------------------------------------------------ */
 
-static void reply(struct exchange *exchange, unsigned status, const struct http_header *headers, size_t n,
-		  const char *body, size_t size)
+static void reply(struct exchange *exchange, unsigned status, const struct http_header *headers,
+		  size_t n, const char *body, size_t size)
 {
 	exchange->waiting = WAIT_NOTHING;
 	exchange->api->replies[status / 100 % 6]++;
@@ -62,10 +62,11 @@ static void reply(struct exchange *exchange, unsigned status, const struct http_
 }
 
 /* `value` is taken. */
-static void reply_json(struct exchange *exchange, unsigned status, const struct http_header *more, size_t n,
-		       json_t *value)
+static void reply_json(struct exchange *exchange, unsigned status, const struct http_header *more,
+		       size_t n, json_t *value)
 {
-	struct http_header headers[6] = { { "Content-Type", "application/json" }, { "Cache-Control", "no-store" } };
+	struct http_header headers[6] = { { "Content-Type", "application/json" },
+					  { "Cache-Control", "no-store" } };
 	char *text = value != NULL ? json_dumps(value, JSON_COMPACT) : NULL;
 
 	for (size_t i = 0; i < n && i < 4; i++)
@@ -78,10 +79,11 @@ static void reply_json(struct exchange *exchange, unsigned status, const struct 
 	json_decref(value);
 }
 
-static void reply_error(struct exchange *exchange, unsigned status, const char *code, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+static void reply_error(struct exchange *exchange, unsigned status, const char *code,
+			const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-static void reply_error(struct exchange *exchange, unsigned status, const char *code, const char *format, ...)
+static void reply_error(struct exchange *exchange, unsigned status, const char *code,
+			const char *format, ...)
 {
 	const struct http_header again = { "Retry-After", "1" };
 	char message[512];
@@ -146,8 +148,8 @@ static void refuse(struct exchange *exchange, const struct refusal *refusal)
 				 field ? "Missing required parameters." :
 					 code_message(refusal->status, refusal->message));
 	else
-		body = json_pack("{s{ssssss?}}", "error", "code", refusal->code, "message", refusal->message, "field",
-				 field ? refusal->field : NULL);
+		body = json_pack("{s{ssssss?}}", "error", "code", refusal->code, "message",
+				 refusal->message, "field", field ? refusal->field : NULL);
 	reply_json(exchange, status, headers, n, body);
 }
 
@@ -163,7 +165,8 @@ static void log_refusal(struct api *api, const struct route *route, const struct
 		if (now - api->busy_said_ns < BROOD_SEC)
 			return;
 		api->busy_said_ns = now;
-		log_event("busy", "route=%s refused=%llu", route->name, (unsigned long long)api->busy);
+		log_event("busy", "route=%s refused=%llu", route->name,
+			  (unsigned long long)api->busy);
 		api->busy = 0;
 		return;
 	}
@@ -175,8 +178,8 @@ static void log_refusal(struct api *api, const struct route *route, const struct
 		  log_quote(quoted, sizeof(quoted), refusal->message, strlen(refusal->message)));
 }
 
-static void refuse_and_log(struct exchange *exchange, unsigned status, const char *code, const char *message,
-			   const char *field)
+static void refuse_and_log(struct exchange *exchange, unsigned status, const char *code,
+			   const char *message, const char *field)
 {
 	const struct refusal refusal = { status, code, message, field };
 
@@ -217,36 +220,44 @@ static int64_t positive(int64_t ms)
 /* What it wrote; of a running job: so far. */
 static json_t *bytes_json(const struct api *api, const struct job_facts *facts, int which)
 {
-	return json_integer(job_is_final(facts->state) ? facts->bytes[which] :
-							 output_size(api->state_fd, facts->id, which));
+	return json_integer(job_is_final(facts->state) ?
+				    facts->bytes[which] :
+				    output_size(api->state_fd, facts->id, which));
 }
 
 static json_t *job_json(const struct api *api, const struct job_facts *facts)
 {
 	bool started = facts->started_ms != 0, final = job_is_final(facts->state);
-	int64_t now = realtime_ms(), until = started ? facts->started_ms : final ? facts->finished_ms : now;
+	int64_t now = realtime_ms(), until = started ? facts->started_ms :
+					     final   ? facts->finished_ms :
+						       now;
 	json_t *job = json_object();
 	char id[ID_SIZE];
 
 	json_object_set_new(job, "id", json_string(id_format(facts->id, id)));
 	json_object_set_new(job, "route", json_string(facts->route));
 	json_object_set_new(job, "state", json_string(job_state_name(facts->state)));
-	json_object_set_new(job, "exit_code", facts->exit_code >= 0 ? json_integer(facts->exit_code) : json_null());
-	json_object_set_new(job, "signal", facts->signal != 0 ? json_integer(facts->signal) : json_null());
+	json_object_set_new(job, "exit_code",
+			    facts->exit_code >= 0 ? json_integer(facts->exit_code) : json_null());
+	json_object_set_new(job, "signal",
+			    facts->signal != 0 ? json_integer(facts->signal) : json_null());
 	json_object_set_new(job, "created_at", time_json(facts->created_ms));
 	json_object_set_new(job, "started_at", time_json(facts->started_ms));
 	json_object_set_new(job, "finished_at", time_json(facts->finished_ms));
 	json_object_set_new(job, "queued_ms", json_integer(positive(until - facts->created_ms)));
-	json_object_set_new(job, "run_ms",
-			    !started ? json_null() :
-				       json_integer(final ? facts->run_ms : positive(now - facts->started_ms)));
+	json_object_set_new(
+		job, "run_ms",
+		!started ? json_null() :
+			   json_integer(final ? facts->run_ms : positive(now - facts->started_ms)));
 	json_object_set_new(job, "rusage",
-			    json_pack("{sIsIsI}", "user_ms", (json_int_t)facts->user_ms, "system_ms",
-				      (json_int_t)facts->system_ms, "max_rss_bytes", (json_int_t)facts->max_rss_bytes));
+			    json_pack("{sIsIsI}", "user_ms", (json_int_t)facts->user_ms,
+				      "system_ms", (json_int_t)facts->system_ms, "max_rss_bytes",
+				      (json_int_t)facts->max_rss_bytes));
 	json_object_set_new(job, "stdout_bytes", bytes_json(api, facts, 0));
 	json_object_set_new(job, "stderr_bytes", bytes_json(api, facts, 1));
 	json_object_set_new(job, "truncated", json_boolean(facts->truncated));
-	json_object_set_new(job, "reason", facts->reason[0] != '\0' ? json_string(facts->reason) : json_null());
+	json_object_set_new(job, "reason",
+			    facts->reason[0] != '\0' ? json_string(facts->reason) : json_null());
 	json_object_set_new(job, "fields", json_loads(facts->fields, 0, NULL));
 	return job;
 }
@@ -271,8 +282,9 @@ static void reply_accepted(struct exchange *exchange, const struct job *job)
 	if (route->reply == REPLY_CODE_MESSAGE)
 		body = json_pack("{siss}", "code", 200, "message", "success");
 	else
-		body = json_pack("{ssssssss}", "id", id_format(job->facts.id, id), "route", job->facts.route, "state",
-				 job_state_name(job->facts.state), "href", href);
+		body = json_pack("{ssssssss}", "id", id_format(job->facts.id, id), "route",
+				 job->facts.route, "state", job_state_name(job->facts.state),
+				 "href", href);
 	reply_json(exchange, route->status == STATUS_ALWAYS_200 ? 200 : 202, &location, 1, body);
 }
 
@@ -286,7 +298,9 @@ static void answer_submit(struct exchange *exchange, const struct job *job)
 		break;
 	case ANSWER_NOT_STARTED:
 		refuse_and_log(exchange, 500, "cannot_start",
-			       job->facts.reason[0] != '\0' ? job->facts.reason : "the program cannot be started", "");
+			       job->facts.reason[0] != '\0' ? job->facts.reason :
+							      "the program cannot be started",
+			       "");
 		break;
 	case ANSWER_NOT_STORED:
 		refuse_and_log(exchange, 507, "not_stored", "the job could not be stored", "");
@@ -316,11 +330,13 @@ static void submit(struct exchange *exchange)
 
 	body = http_body(request, &size, &over);
 	if (over) {
-		refuse_and_log(exchange, 413, "body_too_large", "the body is larger than the route's body_limit", "");
+		refuse_and_log(exchange, 413, "body_too_large",
+			       "the body is larger than the route's body_limit", "");
 		return;
 	}
 	if (body_check(body, size, &exchange->route->required, &value, &error) < 0) {
-		refuse_and_log(exchange, 400, error.line > 0 ? "not_json" : "missing_field", error.message, error.field);
+		refuse_and_log(exchange, 400, error.line > 0 ? "not_json" : "missing_field",
+			       error.message, error.field);
 		return;
 	}
 	fields = body_fields(value, &api->config->log_fields);
@@ -338,7 +354,8 @@ static void submit(struct exchange *exchange)
 	}
 	free(copy);
 	if (r == -EBUSY)
-		refuse_and_log(exchange, 429, "busy", "no slot is free and nothing more may wait", "");
+		refuse_and_log(exchange, 429, "busy", "no slot is free and nothing more may wait",
+			       "");
 	else
 		refuse_and_log(exchange, 503, "unavailable", strerror(-r), "");
 }
@@ -349,11 +366,15 @@ static bool refuse_by_head(struct exchange *exchange)
 	const char *length = http_header(exchange->request, "Content-Length");
 
 	if (exchange->api->draining)
-		refuse_and_log(exchange, 503, "draining", "the server is stopping and takes no new jobs", "");
+		refuse_and_log(exchange, 503, "draining",
+			       "the server is stopping and takes no new jobs", "");
 	else if (!body_is_json_type(http_header(exchange->request, "Content-Type")))
-		refuse_and_log(exchange, 415, "unsupported_media_type", "the body must be application/json", "");
-	else if (length != NULL && strtoull(length, NULL, 10) > (uint64_t)exchange->route->body_limit)
-		refuse_and_log(exchange, 413, "body_too_large", "the body is larger than the route's body_limit", "");
+		refuse_and_log(exchange, 415, "unsupported_media_type",
+			       "the body must be application/json", "");
+	else if (length != NULL &&
+		 strtoull(length, NULL, 10) > (uint64_t)exchange->route->body_limit)
+		refuse_and_log(exchange, 413, "body_too_large",
+			       "the body is larger than the route's body_limit", "");
 	else
 		return false;
 	return true;
@@ -368,7 +389,8 @@ static void reply_job(struct exchange *exchange, unsigned status, const struct j
 
 /* The facts of a job that runs, or that is in the store. Returns 0, -ENOENT, or -errno; *ret_stored
  * is to be freed. */
-static int find_facts(struct api *api, uint64_t id, struct job **ret_job, struct job_facts *facts, char **ret_stored)
+static int find_facts(struct api *api, uint64_t id, struct job **ret_job, struct job_facts *facts,
+		      char **ret_stored)
 {
 	struct job *job = sched_find(api->sched, id);
 	int r;
@@ -410,7 +432,8 @@ static int wait_parameter(struct exchange *exchange, int64_t *ret_ns)
 	if (wait == NULL)
 		return 0;
 	if (parse_duration(wait, ret_ns) < 0) {
-		reply_error(exchange, 400, "bad_parameter", "wait must be a duration such as 500ms, 30s or 5m");
+		reply_error(exchange, 400, "bad_parameter",
+			    "wait must be a duration such as 500ms, 30s or 5m");
 		return -EINVAL;
 	}
 	if (*ret_ns > WAIT_LIMIT)
@@ -421,7 +444,8 @@ static int wait_parameter(struct exchange *exchange, int64_t *ret_ns)
 static void wait_for_end(struct exchange *exchange, struct job *job, int64_t wait_ns)
 {
 	int r = sd_event_add_time_relative(exchange->api->event, &exchange->timer, CLOCK_MONOTONIC,
-					   (uint64_t)(wait_ns / BROOD_USEC), 10000, on_wait_over, exchange);
+					   (uint64_t)(wait_ns / BROOD_USEC), 10000, on_wait_over,
+					   exchange);
 
 	if (r < 0)
 		reply_job(exchange, 200, &job->facts);
@@ -450,7 +474,9 @@ static void get_job(struct exchange *exchange, uint64_t id, bool cancel)
 		if (job != NULL && wait_ns > 0 && !job_is_final(job->facts.state))
 			wait_for_end(exchange, job, wait_ns);
 		else /* a running job ends in its own time: 202 */
-			reply_job(exchange, cancel && job != NULL && !job_is_final(job->facts.state) ? 202 : 200,
+			reply_job(exchange,
+				  cancel && job != NULL && !job_is_final(job->facts.state) ? 202 :
+											     200,
 				  job != NULL ? &job->facts : &facts);
 	}
 	free(stored);
@@ -484,8 +510,8 @@ static void reply_output(struct exchange *exchange, int fd)
 			 (unsigned long long)(offset + length - 1), (long long)st.st_size);
 		exchange->waiting = WAIT_NOTHING;
 		exchange->api->replies[2]++;
-		http_reply_file(exchange->request, kind == RANGE_PART ? 206 : 200, headers, kind == RANGE_PART ? 5 : 4,
-				fd, (off_t)offset, length);
+		http_reply_file(exchange->request, kind == RANGE_PART ? 206 : 200, headers,
+				kind == RANGE_PART ? 5 : 4, fd, (off_t)offset, length);
 		return;
 	}
 	if (fd >= 0)
@@ -508,7 +534,8 @@ static void get_output(struct exchange *exchange, uint64_t id, int which)
 		}
 		reply_error(exchange, 500, "output", "the output cannot be read: %s", strerror(-r));
 	} else {
-		reply_error(exchange, r == -ENOENT ? 404 : 500, r == -ENOENT ? "not_found" : "store",
+		reply_error(exchange, r == -ENOENT ? 404 : 500,
+			    r == -ENOENT ? "not_found" : "store",
 			    r == -ENOENT ? "there is no such job" : "the store cannot be read");
 	}
 }
@@ -542,19 +569,23 @@ static bool take_parameter(void *self, const char *name, const char *value)
 	} else if (strcmp(name, "state") == 0) {
 		filter->state = job_state_parse(value);
 		if (filter->state < 0)
-			snprintf(listing->wrong, sizeof(listing->wrong), "state must be queued, running, succeeded, "
+			snprintf(listing->wrong, sizeof(listing->wrong),
+				 "state must be queued, running, succeeded, "
 				 "failed, timed_out, cancelled or lost");
 	} else if (strcmp(name, "route") == 0) {
 		filter->route = value;
 	} else if (strcmp(name, "limit") == 0) {
 		if (parse_count(value, &n) < 0 || n < 1 || n > LIST_LIMIT)
-			snprintf(listing->wrong, sizeof(listing->wrong), "limit must be 1 to %d", LIST_LIMIT);
+			snprintf(listing->wrong, sizeof(listing->wrong), "limit must be 1 to %d",
+				 LIST_LIMIT);
 		else
 			filter->limit = (int)n;
 	} else if (strcmp(name, "after") == 0) {
 		if (!id_parse(value, &filter->before))
-			snprintf(listing->wrong, sizeof(listing->wrong), "after must be a job's id");
-	} else if (is_log_field(listing->exchange->api->config, name) && filter->n_fields < FIELDS_LIMIT) {
+			snprintf(listing->wrong, sizeof(listing->wrong),
+				 "after must be a job's id");
+	} else if (is_log_field(listing->exchange->api->config, name) &&
+		   filter->n_fields < FIELDS_LIMIT) {
 		listing->names[filter->n_fields] = name;
 		listing->values[filter->n_fields++] = value;
 	} else {
@@ -566,7 +597,8 @@ static bool take_parameter(void *self, const char *name, const char *value)
 
 static int read_listing(struct exchange *exchange, struct listing *listing)
 {
-	*listing = (struct listing){ .exchange = exchange, .filter = { .state = -1, .limit = LIST_DEFAULT } };
+	*listing = (struct listing){ .exchange = exchange,
+				     .filter = { .state = -1, .limit = LIST_DEFAULT } };
 	listing->filter.names = listing->names;
 	listing->filter.values = listing->values;
 	http_each_query(exchange->request, take_parameter, listing);
@@ -602,7 +634,8 @@ static void list_now(struct exchange *exchange)
 	next = json_array_size(exchange->jobs) == (size_t)listing.filter.limit ?
 		       json_incref(json_object_get(last, "id")) :
 		       json_null();
-	reply_json(exchange, 200, NULL, 0, json_pack("{soso}", "jobs", exchange->jobs, "next", next));
+	reply_json(exchange, 200, NULL, 0,
+		   json_pack("{soso}", "jobs", exchange->jobs, "next", next));
 	exchange->jobs = NULL;
 }
 
@@ -641,7 +674,8 @@ static void get_list(struct exchange *exchange)
 
 static void get_health(struct exchange *exchange)
 {
-	reply_json(exchange, 200, NULL, 0, json_pack("{ssss}", "status", "ok", "version", brood_version()));
+	reply_json(exchange, 200, NULL, 0,
+		   json_pack("{ssss}", "status", "ok", "version", brood_version()));
 }
 
 static void get_ready(struct exchange *exchange)
@@ -659,8 +693,8 @@ static void metric_head(FILE *to, const char *name, const char *type, const char
 	fprintf(to, "# HELP brood_%s %s\n# TYPE brood_%s %s\n", name, help, name, type);
 }
 
-static void write_route_metric(FILE *to, const struct api *api, const char *name, const char *type, const char *help,
-			       double (*value)(const struct route_stats *stats))
+static void write_route_metric(FILE *to, const struct api *api, const char *name, const char *type,
+			       const char *help, double (*value)(const struct route_stats *stats))
 {
 	metric_head(to, name, type, help);
 	for (size_t i = 0; i < api->config->n_routes; i++)
@@ -701,19 +735,24 @@ static double stat_wait(const struct route_stats *stats)
 static void write_metrics(FILE *to, const struct api *api)
 {
 	write_route_metric(to, api, "jobs_accepted_total", "counter", "Jobs taken.", stat_accepted);
-	write_route_metric(to, api, "jobs_refused_total", "counter", "Jobs refused because all was busy.", stat_refused);
+	write_route_metric(to, api, "jobs_refused_total", "counter",
+			   "Jobs refused because all was busy.", stat_refused);
 	metric_head(to, "jobs_ended_total", "counter", "Jobs that ended, by state.");
 	for (size_t i = 0; i < api->config->n_routes; i++)
 		for (int state = JOB_SUCCEEDED; state < JOB_STATES; state++)
 			fprintf(to, "brood_jobs_ended_total{route=\"%s\",state=\"%s\"} %llu\n",
 				api->config->routes[i].name, job_state_name((enum job_state)state),
-				(unsigned long long)sched_stats(api->sched, &api->config->routes[i])->ended[state]);
+				(unsigned long long)sched_stats(api->sched, &api->config->routes[i])
+					->ended[state]);
 	write_route_metric(to, api, "jobs_active", "gauge", "Jobs that hold a slot.", stat_active);
-	write_route_metric(to, api, "jobs_queued", "gauge", "Jobs that wait for a slot.", stat_queued);
-	write_route_metric(to, api, "job_run_seconds_total", "counter", "Run time of ended jobs.", stat_run);
-	write_route_metric(to, api, "job_queued_seconds_total", "counter", "Waiting time of started jobs.", stat_wait);
+	write_route_metric(to, api, "jobs_queued", "gauge", "Jobs that wait for a slot.",
+			   stat_queued);
+	write_route_metric(to, api, "job_run_seconds_total", "counter", "Run time of ended jobs.",
+			   stat_run);
+	write_route_metric(to, api, "job_queued_seconds_total", "counter",
+			   "Waiting time of started jobs.", stat_wait);
 	metric_head(to, "http_replies_total", "counter", "HTTP replies by class of status.");
-	for (int class = 2; class < 6; class++)
+	for (int class = 2; class < 6; class ++)
 		fprintf(to, "brood_http_replies_total{class=\"%dxx\"} %llu\n", class,
 			(unsigned long long)api->replies[class]);
 	metric_head(to, "keeper_up", "gauge", "Whether the keeper answers.");
@@ -724,7 +763,8 @@ static void write_metrics(FILE *to, const struct api *api)
 
 static void get_metrics(struct exchange *exchange)
 {
-	const struct http_header type = { "Content-Type", "text/plain; version=0.0.4; charset=utf-8" };
+	const struct http_header type = { "Content-Type",
+					  "text/plain; version=0.0.4; charset=utf-8" };
 	char *text = NULL;
 	size_t size = 0;
 	FILE *stream = open_memstream(&text, &size);
@@ -736,7 +776,8 @@ static void get_metrics(struct exchange *exchange)
 			text = NULL;
 		}
 	}
-	reply(exchange, text != NULL ? 200 : 500, &type, 1, text != NULL ? text : "", text != NULL ? size : 0);
+	reply(exchange, text != NULL ? 200 : 500, &type, 1, text != NULL ? text : "",
+	      text != NULL ? size : 0);
 	free(text);
 }
 
@@ -752,7 +793,8 @@ static const struct route *find_route(const struct api *api, const char *path)
 
 static bool is_get(const struct http_request *request)
 {
-	return strcmp(http_method(request), "GET") == 0 || strcmp(http_method(request), "HEAD") == 0;
+	return strcmp(http_method(request), "GET") == 0 ||
+	       strcmp(http_method(request), "HEAD") == 0;
 }
 
 static void refuse_method(struct exchange *exchange, const char *allow)
@@ -767,7 +809,8 @@ static void refuse_method(struct exchange *exchange, const char *allow)
 /* /v1/jobs/ID, /v1/jobs/ID/stdout, /v1/jobs/ID/stderr */
 static void handle_job(struct exchange *exchange, const char *rest)
 {
-	bool get = is_get(exchange->request), delete = strcmp(http_method(exchange->request), "DELETE") == 0;
+	bool get = is_get(exchange->request),
+	     delete = strcmp(http_method(exchange->request), "DELETE") == 0;
 	char text[ID_SIZE];
 	uint64_t id;
 
@@ -797,7 +840,9 @@ static void handle(struct exchange *exchange)
 	static const struct {
 		const char *path;
 		void (*get)(struct exchange *exchange);
-	} pages[] = { { "/v1/jobs", get_list }, { "/healthz", get_health }, { "/readyz", get_ready },
+	} pages[] = { { "/v1/jobs", get_list },
+		      { "/healthz", get_health },
+		      { "/readyz", get_ready },
 		      { "/metrics", get_metrics } };
 	const char *path = http_path(exchange->request);
 
@@ -819,7 +864,8 @@ static void handle(struct exchange *exchange)
 
 static void on_changed(struct waiter *waiter)
 {
-	struct exchange *exchange = (struct exchange *)(void *)((char *)waiter - offsetof(struct exchange, waiter));
+	struct exchange *exchange =
+		(struct exchange *)(void *)((char *)waiter - offsetof(struct exchange, waiter));
 	const struct job *job = waiter->job;
 
 	if (exchange->waiting == WAIT_ANSWER) {
@@ -889,17 +935,23 @@ static void on_closed(void *self, struct http_request *request)
 
 struct http_callbacks api_callbacks(struct api *api)
 {
-	return (struct http_callbacks){ .self = api, .begin = on_begin, .complete = on_complete, .closed = on_closed };
+	return (struct http_callbacks){
+		.self = api, .begin = on_begin, .complete = on_complete, .closed = on_closed
+	};
 }
 
-int api_new(sd_event *event, const struct config *config, struct sched *sched, struct store *store, int state_fd,
-	    struct api **ret_api)
+int api_new(sd_event *event, const struct config *config, struct sched *sched, struct store *store,
+	    int state_fd, struct api **ret_api)
 {
 	struct api *api = calloc(1, sizeof(*api));
 
 	if (api == NULL)
 		return -ENOMEM;
-	*api = (struct api){ .event = event, .config = config, .sched = sched, .store = store, .state_fd = state_fd,
+	*api = (struct api){ .event = event,
+			     .config = config,
+			     .sched = sched,
+			     .store = store,
+			     .state_fd = state_fd,
 			     .started_ns = brood_now() };
 	*ret_api = api;
 	return 0;
@@ -914,14 +966,16 @@ size_t api_waiting(const struct api *api)
 {
 	size_t n = 0;
 
-	for (const struct exchange *exchange = api->exchanges; exchange != NULL; exchange = exchange->next)
+	for (const struct exchange *exchange = api->exchanges; exchange != NULL;
+	     exchange = exchange->next)
 		n += exchange->waiting != WAIT_NOTHING;
 	return n;
 }
 
 void api_finish(struct api *api)
 {
-	for (struct exchange *exchange = api->exchanges; exchange != NULL; exchange = exchange->next) {
+	for (struct exchange *exchange = api->exchanges; exchange != NULL;
+	     exchange = exchange->next) {
 		struct job *job = exchange->waiter.job;
 
 		if (exchange->waiting == WAIT_END && job != NULL)

@@ -14,8 +14,8 @@
 struct api;
 
 /* Returns 0 or -ENOMEM. */
-int api_new(sd_event *event, const struct config *config, struct sched *sched, struct store *store, int state_fd,
-	    struct api **ret_api);
+int api_new(sd_event *event, const struct config *config, struct sched *sched, struct store *store,
+	    int state_fd, struct api **ret_api);
 
 /* What an http_open() needs. */
 struct http_callbacks api_callbacks(struct api *api);

@@ -19,7 +19,8 @@ bool body_is_json_type(const char *content_type)
 	content_type += strspn(content_type, " \t");
 	end = content_type + strcspn(content_type, "; \t");
 	length = (size_t)(end - content_type);
-	if (length == strlen("application/json") && strncasecmp(content_type, "application/json", length) == 0)
+	if (length == strlen("application/json") &&
+	    strncasecmp(content_type, "application/json", length) == 0)
 		return true;
 	/* type/subtype+json (RFC 6838): something on both sides of the slash. */
 	return length > strlen("a/b+json") - 1 && strncasecmp(end - 5, "+json", 5) == 0 &&
@@ -29,12 +30,14 @@ bool body_is_json_type(const char *content_type)
 static int missing(struct body_error *error, const char *where)
 {
 	snprintf(error->field, sizeof(error->field), "%.*s", (int)sizeof(error->field) - 1, where);
-	snprintf(error->message, sizeof(error->message), "required field %.150s is missing or null", where);
+	snprintf(error->message, sizeof(error->message), "required field %.150s is missing or null",
+		 where);
 	return -EINVAL;
 }
 
 /* Follows `path` from `value`, whose own name so far is `where`. */
-static int require(const json_t *value, const char *path, const char *where, struct body_error *error)
+static int require(const json_t *value, const char *path, const char *where,
+		   struct body_error *error)
 {
 	size_t length = strcspn(path, ".[");
 	const char *rest = path + length;
@@ -43,7 +46,8 @@ static int require(const json_t *value, const char *path, const char *where, str
 	size_t i;
 	int r;
 
-	snprintf(name, sizeof(name), "%s%s%.*s", where, *where != '\0' ? "." : "", (int)length, path);
+	snprintf(name, sizeof(name), "%s%s%.*s", where, *where != '\0' ? "." : "", (int)length,
+		 path);
 	item = json_object_getn(value, path, length); /* NULL too when it is not an object */
 	if (item == NULL || json_is_null(item))
 		return missing(error, name);
@@ -51,7 +55,8 @@ static int require(const json_t *value, const char *path, const char *where, str
 		return *rest == '.' ? require(item, rest + 1, name, error) : 0;
 	if (!json_is_array(item)) {
 		missing(error, name);
-		snprintf(error->message, sizeof(error->message), "field %.150s must be a list", name);
+		snprintf(error->message, sizeof(error->message), "field %.150s must be a list",
+			 name);
 		return -EINVAL;
 	}
 	for (i = 0; i < json_array_size(item); i++) {
@@ -59,7 +64,7 @@ static int require(const json_t *value, const char *path, const char *where, str
 		char place[192];
 
 		snprintf(place, sizeof(place), "%s[%zu]", name, i);
-		r = rest[2] == '.'	     ? require(element, rest + 3, place, error) :
+		r = rest[2] == '.'        ? require(element, rest + 3, place, error) :
 		    json_is_null(element) ? missing(error, place) :
 					    0;
 		if (r < 0)
@@ -93,8 +98,9 @@ int body_check(const char *data, size_t size, const struct words *required, json
 			*near = '\0'; /* bytes of the body are nobody's but the program's */
 		error->line = why.line > 0 ? why.line : 1;
 		error->column = why.column > 0 ? why.column : 1;
-		snprintf(error->message, sizeof(error->message), "not JSON at line %d, column %d: %.160s", error->line,
-			 error->column, why.text);
+		snprintf(error->message, sizeof(error->message),
+			 "not JSON at line %d, column %d: %.160s", error->line, error->column,
+			 why.text);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < required->n; i++)

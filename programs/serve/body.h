@@ -13,7 +13,8 @@
 bool body_is_json_type(const char *content_type);
 
 struct body_error {
-	char field[160];   /* the missing field, such as imageUrls[1].location; "" when it is not that */
+	/* the missing field, such as imageUrls[1].location; "" when it is not that */
+	char field[160];
 	char message[256]; /* a sentence */
 	int line, column;  /* of a syntax error, from 1; 0 when it is not that */
 };

@@ -21,7 +21,8 @@
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 #define COUNT_LIMIT 10000
 #define ARGUMENT_LIMIT ((128 << 10) - 1) /* MAX_ARG_STRLEN of the kernel, less the NUL */
-#define MESSAGE_LIMIT (96 << 10) /* of a route's command and environment together, see serve/wire.h */
+/* of a route's command and environment together, see serve/wire.h */
+#define MESSAGE_LIMIT (96 << 10)
 
 struct reader {
 	struct config *config;
@@ -38,10 +39,11 @@ struct key {
 	bool required;
 };
 
-static int refuse(struct reader *reader, const yaml_node_t *node, const char *key, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+static int refuse(struct reader *reader, const yaml_node_t *node, const char *key,
+		  const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-static int refuse(struct reader *reader, const yaml_node_t *node, const char *key, const char *format, ...)
+static int refuse(struct reader *reader, const yaml_node_t *node, const char *key,
+		  const char *format, ...)
 {
 	va_list args;
 	int n;
@@ -120,7 +122,8 @@ static int read_positive(struct reader *reader, const char *key, yaml_node_t *no
 {
 	int r = read_count(reader, key, node, field);
 
-	return r == 0 && *(int64_t *)field == 0 ? refuse(reader, node, key, "must be at least 1") : r;
+	return r == 0 && *(int64_t *)field == 0 ? refuse(reader, node, key, "must be at least 1") :
+						  r;
 }
 
 static int read_bool(struct reader *reader, const char *key, yaml_node_t *node, void *field)
@@ -152,12 +155,14 @@ static int read_choice(struct reader *reader, const char *key, yaml_node_t *node
 
 static int read_reply(struct reader *reader, const char *key, yaml_node_t *node, void *field)
 {
-	return read_choice(reader, key, node, field, (const char *const[]){ "job", "code-message", NULL });
+	return read_choice(reader, key, node, field,
+			   (const char *const[]){ "job", "code-message", NULL });
 }
 
 static int read_status(struct reader *reader, const char *key, yaml_node_t *node, void *field)
 {
-	return read_choice(reader, key, node, field, (const char *const[]){ "true-codes", "always-200", NULL });
+	return read_choice(reader, key, node, field,
+			   (const char *const[]){ "true-codes", "always-200", NULL });
 }
 
 static int read_input(struct reader *reader, const char *key, yaml_node_t *node, void *field)
@@ -197,9 +202,11 @@ static int read_words(struct reader *reader, const char *key, yaml_node_t *node,
 
 	if (node->type != YAML_SEQUENCE_NODE)
 		return refuse(reader, node, key, "must be a list, such as [a, b]");
-	for (yaml_node_item_t *item = node->data.sequence.items.start; item < node->data.sequence.items.top; item++) {
+	for (yaml_node_item_t *item = node->data.sequence.items.start;
+	     item < node->data.sequence.items.top; item++) {
 		char *word = NULL;
-		int r = read_text(reader, key, yaml_document_get_node(&reader->document, *item), &word);
+		int r = read_text(reader, key, yaml_document_get_node(&reader->document, *item),
+				  &word);
 
 		if (r == 0)
 			r = words_add(words, word);
@@ -233,7 +240,8 @@ static int read_body_paths(struct reader *reader, const char *key, yaml_node_t *
 
 	for (size_t i = 0; r == 0 && i < words->n; i++)
 		if (!is_body_path(words->words[i]))
-			r = refuse(reader, node, key, "'%s' is not a path such as name, a.b or list[].name",
+			r = refuse(reader, node, key,
+				   "'%s' is not a path such as name, a.b or list[].name",
 				   words->words[i]);
 	return r;
 }
@@ -247,12 +255,15 @@ static int read_field_names(struct reader *reader, const char *key, yaml_node_t 
 	for (size_t i = 0; r == 0 && i < words->n; i++) {
 		const char *word = words->words[i];
 
-		if (*word == '\0' || word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-						       "0123456789_-")] != '\0')
-			r = refuse(reader, node, key, "'%s' must be a name of letters, digits, '_' and '-'", word);
+		if (*word == '\0' ||
+		    word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_-")] != '\0')
+			r = refuse(reader, node, key,
+				   "'%s' must be a name of letters, digits, '_' and '-'", word);
 		for (int t = 0; r == 0 && taken[t] != NULL; t++)
 			if (strcmp(word, taken[t]) == 0)
-				r = refuse(reader, node, key, "'%s' is a parameter of /v1/jobs already", word);
+				r = refuse(reader, node, key,
+					   "'%s' is a parameter of /v1/jobs already", word);
 	}
 	return r;
 }
@@ -262,21 +273,28 @@ static int read_env(struct reader *reader, const char *key, yaml_node_t *node, v
 	struct words *env = field;
 
 	if (node->type != YAML_MAPPING_NODE)
-		return refuse(reader, node, key, "must be a mapping, such as { LANG: en_US.UTF-8 }");
-	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+		return refuse(reader, node, key,
+			      "must be a mapping, such as { LANG: en_US.UTF-8 }");
+	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+	     pair < node->data.mapping.pairs.top; pair++) {
 		yaml_node_t *name_node = yaml_document_get_node(&reader->document, pair->key);
 		char *name = NULL, *value = NULL, *entry = NULL;
 		int r = read_text(reader, key, name_node, &name);
 
-		if (r == 0 && (*name == '\0' || strchr(name, '=') != NULL || strncmp(name, "BROOD_", 6) == 0))
+		if (r == 0 &&
+		    (*name == '\0' || strchr(name, '=') != NULL || strncmp(name, "BROOD_", 6) == 0))
 			r = refuse(reader, name_node, key, "'%s' cannot be set", name);
 		for (size_t i = 0; r == 0 && i < env->n; i++)
-			if (strncmp(env->words[i], name, strlen(name)) == 0 && env->words[i][strlen(name)] == '=')
+			if (strncmp(env->words[i], name, strlen(name)) == 0 &&
+			    env->words[i][strlen(name)] == '=')
 				r = refuse(reader, name_node, key, "'%s' is given twice", name);
 		if (r == 0)
-			r = read_text(reader, name, yaml_document_get_node(&reader->document, pair->value), &value);
+			r = read_text(reader, name,
+				      yaml_document_get_node(&reader->document, pair->value),
+				      &value);
 		if (r == 0)
-			r = asprintf(&entry, "%s=%s", name, value) < 0 ? -ENOMEM : words_add(env, entry);
+			r = asprintf(&entry, "%s=%s", name, value) < 0 ? -ENOMEM :
+									 words_add(env, entry);
 		free(name);
 		free(value);
 		if (r < 0)
@@ -286,14 +304,15 @@ static int read_env(struct reader *reader, const char *key, yaml_node_t *node, v
 }
 
 /* Reads a mapping by its table: each key known, given once, and the required ones given. */
-static int read_mapping(struct reader *reader, yaml_node_t *node, const char *what, const struct key *keys,
-			void *base)
+static int read_mapping(struct reader *reader, yaml_node_t *node, const char *what,
+			const struct key *keys, void *base)
 {
 	bool given[32] = { false };
 
 	if (node->type != YAML_MAPPING_NODE)
 		return refuse(reader, node, "", "%s must be a mapping", what);
-	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
+	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start;
+	     pair < node->data.mapping.pairs.top; pair++) {
 		yaml_node_t *key = yaml_document_get_node(&reader->document, pair->key);
 		size_t i = 0;
 		int r;
@@ -307,7 +326,8 @@ static int read_mapping(struct reader *reader, yaml_node_t *node, const char *wh
 		if (given[i])
 			return refuse(reader, key, scalar(key), "given twice in %s", what);
 		given[i] = true;
-		r = keys[i].read(reader, keys[i].name, yaml_document_get_node(&reader->document, pair->value),
+		r = keys[i].read(reader, keys[i].name,
+				 yaml_document_get_node(&reader->document, pair->value),
 				 (char *)base + keys[i].offset);
 		if (r < 0)
 			return r;
@@ -350,9 +370,10 @@ static char *find_in_path(const struct config *config, const struct route *route
 			path = route->env.words[i] + 5;
 	for (;;) {
 		size_t folder = strcspn(path, ":");
-		int n = *path == '/' ? snprintf(full, sizeof(full), "%.*s/%s", (int)folder, path, name) :
-				       snprintf(full, sizeof(full), "%s/%.*s/%s", config->directory, (int)folder, path,
-						name);
+		int n = *path == '/' ?
+				snprintf(full, sizeof(full), "%.*s/%s", (int)folder, path, name) :
+				snprintf(full, sizeof(full), "%s/%.*s/%s", config->directory,
+					 (int)folder, path, name);
 
 		if (n < (int)sizeof(full) && is_program(full))
 			return strdup(full);
@@ -378,7 +399,8 @@ static int find_program(struct reader *reader, yaml_node_t *command, struct rout
 			route->program = NULL;
 		}
 	}
-	return route->program != NULL ? 0 : refuse(reader, command, "command", "no program '%s'", name);
+	return route->program != NULL ? 0 :
+					refuse(reader, command, "command", "no program '%s'", name);
 }
 
 static size_t words_size(const struct words *words)
@@ -392,8 +414,8 @@ static size_t words_size(const struct words *words)
 
 static yaml_node_t *value_of(struct reader *reader, yaml_node_t *mapping, const char *key)
 {
-	for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top;
-	     pair++)
+	for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start;
+	     pair < mapping->data.mapping.pairs.top; pair++)
 		if (strcmp(scalar(yaml_document_get_node(&reader->document, pair->key)), key) == 0)
 			return yaml_document_get_node(&reader->document, pair->value);
 	return mapping;
@@ -412,13 +434,15 @@ static bool is_url_path(const char *path)
 /* What one key alone cannot tell. */
 static int check_route(struct reader *reader, yaml_node_t *node, struct route *route)
 {
-	yaml_node_t *command = value_of(reader, node, "command"), *path = value_of(reader, node, "path");
+	yaml_node_t *command = value_of(reader, node, "command"),
+		    *path = value_of(reader, node, "path");
 	struct stat st;
 	int r;
 
 	if (!is_url_path(route->path))
-		return refuse(reader, path, "path", "must begin with / and have no ?, #, %%, space or control "
-						    "character");
+		return refuse(reader, path, "path",
+			      "must begin with / and have no ?, #, %%, space or control "
+			      "character");
 	if (strcmp(route->path, "/v1") == 0 || strncmp(route->path, "/v1/", 4) == 0 ||
 	    strcmp(route->path, "/healthz") == 0 || strcmp(route->path, "/readyz") == 0 ||
 	    strcmp(route->path, "/metrics") == 0)
@@ -429,7 +453,8 @@ static int check_route(struct reader *reader, yaml_node_t *node, struct route *r
 	if (r < 0)
 		return r;
 	if (stat(route->cwd, &st) < 0 || !S_ISDIR(st.st_mode))
-		return refuse(reader, value_of(reader, node, "cwd"), "cwd", "'%s' is not a directory", route->cwd);
+		return refuse(reader, value_of(reader, node, "cwd"), "cwd",
+			      "'%s' is not a directory", route->cwd);
 	r = find_program(reader, command, route);
 	if (r < 0)
 		return r;
@@ -453,7 +478,8 @@ static int check_twins(struct reader *reader, yaml_node_t *node, size_t newest)
 				      "'%s' is the name of another route", route->name);
 		if (strcmp(reader->config->routes[i].path, route->path) == 0)
 			return refuse(reader, value_of(reader, node, "path"), "path",
-				      "'%s' is the path of route %s", route->path, reader->config->routes[i].name);
+				      "'%s' is the path of route %s", route->path,
+				      reader->config->routes[i].name);
 	}
 	return 0;
 }
@@ -463,9 +489,13 @@ static int read_name(struct reader *reader, const char *key, yaml_node_t *node, 
 	int r = read_text(reader, key, node, field);
 	const char *name = *(char **)field;
 
-	if (r == 0 && (strlen(name) > 64 || *name == '\0' ||
-		       name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] != '\0'))
-		return refuse(reader, node, key, "'%s' must be 1 to 64 letters, digits, '_', '.' or '-'", name);
+	if (r == 0 &&
+	    (strlen(name) > 64 || *name == '\0' ||
+	     name[strspn(name,
+			 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] !=
+		     '\0'))
+		return refuse(reader, node, key,
+			      "'%s' must be 1 to 64 letters, digits, '_', '.' or '-'", name);
 	return r;
 }
 
@@ -491,7 +521,8 @@ static const struct key route_keys[] = {
 static int read_route(struct reader *reader, yaml_node_t *node)
 {
 	struct config *config = reader->config;
-	struct route *more = reallocarray(config->routes, config->n_routes + 1, sizeof(*more)), *route;
+	struct route *more = reallocarray(config->routes, config->n_routes + 1, sizeof(*more)),
+		     *route;
 	int r;
 
 	if (more == NULL)
@@ -564,14 +595,17 @@ int config_check_listen(const char *listen, bool insecure, char *error, size_t s
 		   (host[strlen(host) - 1] = '\0', inet_pton(AF_INET6, host + 1, &six)) == 1) {
 		loopback = IN6_IS_ADDR_LOOPBACK(&six);
 	} else {
-		snprintf(error, size, "'%s' does not begin with a numeric address, such as 127.0.0.1 or [::1]",
+		snprintf(error, size,
+			 "'%s' does not begin with a numeric address, such as 127.0.0.1 or [::1]",
 			 listen);
 		return -EINVAL;
 	}
 	if (loopback || insecure)
 		return 0;
-	snprintf(error, size, "'%s' is beyond loopback: anyone who reaches it may start programs; "
-			      "say 'insecure: true' if that is meant", listen);
+	snprintf(error, size,
+		 "'%s' is beyond loopback: anyone who reaches it may start programs; "
+		 "say 'insecure: true' if that is meant",
+		 listen);
 	return -EINVAL;
 }
 
@@ -600,7 +634,8 @@ static int check_config(struct reader *reader, yaml_node_t *root)
 
 static int refuse_yaml(struct reader *reader, const yaml_parser_t *parser)
 {
-	snprintf(reader->error, reader->size, "%s:%zu: %s", reader->config->file, parser->problem_mark.line + 1,
+	snprintf(reader->error, reader->size, "%s:%zu: %s", reader->config->file,
+		 parser->problem_mark.line + 1,
 		 parser->problem != NULL ? parser->problem : "cannot be read");
 	return -EINVAL;
 }
@@ -615,8 +650,9 @@ static int refuse_more(struct reader *reader, yaml_parser_t *parser)
 		return refuse_yaml(reader, parser);
 	found = yaml_document_get_root_node(&more) != NULL;
 	if (found)
-		snprintf(reader->error, reader->size, "%s:%zu: a second document begins here; one is all",
-			 reader->config->file, more.start_mark.line + 1);
+		snprintf(reader->error, reader->size,
+			 "%s:%zu: a second document begins here; one is all", reader->config->file,
+			 more.start_mark.line + 1);
 	yaml_document_delete(&more);
 	return found ? -EINVAL : 0;
 }

@@ -34,7 +34,8 @@ struct http_header {
 };
 
 /* Serves on a listening socket, which is taken over. Returns 0 or -errno. */
-int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callbacks, struct http **ret_http);
+int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callbacks,
+	      struct http **ret_http);
 
 /* Takes no new connections; open ones go on. */
 void http_stop_listening(struct http *http);
@@ -67,11 +68,12 @@ void http_set_data(struct http_request *request, void *data);
 void *http_data(const struct http_request *request);
 
 /* Replies; headers and body are copied. Once a request. */
-void http_reply(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
-		const void *body, size_t size);
+void http_reply(struct http_request *request, unsigned status, const struct http_header *headers,
+		size_t n, const void *body, size_t size);
 
 /* Replies with `size` bytes of a file from `offset` on; the descriptor is taken. */
-void http_reply_file(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
-		     int fd, off_t offset, uint64_t size);
+void http_reply_file(struct http_request *request, unsigned status,
+		     const struct http_header *headers, size_t n, int fd, off_t offset,
+		     uint64_t size);
 
 #endif

@@ -15,7 +15,7 @@
 #define CONNECTIONS 1024
 #define IDLE_SECONDS 60
 #define LOOK_US 1000000 /* between looks at requests that are not whole */
-#define RUNS 64 /* of MHD_run in a row, while it says that there is more to do */
+#define RUNS 64         /* of MHD_run in a row, while it says that there is more to do */
 
 struct http {
 	struct MHD_Daemon *daemon;
@@ -68,8 +68,8 @@ struct visit {
 	void *self;
 };
 
-static enum MHD_Result visit_one(void *argument, enum MHD_ValueKind kind, const char *name, size_t name_size,
-				 const char *value, size_t size)
+static enum MHD_Result visit_one(void *argument, enum MHD_ValueKind kind, const char *name,
+				 size_t name_size, const char *value, size_t size)
 {
 	const struct visit *visit = argument;
 
@@ -141,8 +141,8 @@ static void keep_body(struct http_request *request, const char *data, size_t siz
 static int on_again(sd_event_source *source, void *argument);
 static void look_later(struct http *http);
 
-static void reply_with(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
-		       struct MHD_Response *response)
+static void reply_with(struct http_request *request, unsigned status,
+		       const struct http_header *headers, size_t n, struct MHD_Response *response)
 {
 	if (request->replied || response == NULL) {
 		if (response != NULL)
@@ -161,17 +161,20 @@ static void reply_with(struct http_request *request, unsigned status, const stru
 	sd_event_source_set_enabled(request->http->again, SD_EVENT_ONESHOT);
 }
 
-void http_reply(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
-		const void *body, size_t size)
+void http_reply(struct http_request *request, unsigned status, const struct http_header *headers,
+		size_t n, const void *body, size_t size)
 {
 	reply_with(request, status, headers, n,
-		   MHD_create_response_from_buffer(size, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY));
+		   MHD_create_response_from_buffer(size, (void *)(uintptr_t)body,
+						   MHD_RESPMEM_MUST_COPY));
 }
 
-void http_reply_file(struct http_request *request, unsigned status, const struct http_header *headers, size_t n,
-		     int fd, off_t offset, uint64_t size)
+void http_reply_file(struct http_request *request, unsigned status,
+		     const struct http_header *headers, size_t n, int fd, off_t offset,
+		     uint64_t size)
 {
-	struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(size, fd, (uint64_t)offset);
+	struct MHD_Response *response =
+		MHD_create_response_from_fd_at_offset64(size, fd, (uint64_t)offset);
 
 	if (response == NULL) {
 		close(fd);
@@ -183,7 +186,8 @@ void http_reply_file(struct http_request *request, unsigned status, const struct
 
 static enum MHD_Result queue_reply(struct http_request *request)
 {
-	enum MHD_Result r = MHD_queue_response(request->connection, request->status, request->response);
+	enum MHD_Result r =
+		MHD_queue_response(request->connection, request->status, request->response);
 
 	MHD_destroy_response(request->response);
 	request->response = NULL;
@@ -197,7 +201,8 @@ struct framing {
 	bool chunked;
 };
 
-static enum MHD_Result look_at_header(void *argument, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result look_at_header(void *argument, enum MHD_ValueKind kind, const char *name,
+				      const char *value)
 {
 	struct framing *framing = argument;
 
@@ -217,15 +222,17 @@ static bool is_ambiguous(struct MHD_Connection *connection)
 	struct framing framing = { 0 };
 
 	MHD_get_connection_values(connection, MHD_HEADER_KIND, look_at_header, &framing);
-	return framing.lengths + framing.encodings > 1 || (framing.encodings == 1 && !framing.chunked);
+	return framing.lengths + framing.encodings > 1 ||
+	       (framing.encodings == 1 && !framing.chunked);
 }
 
 static enum MHD_Result refuse_framing(struct MHD_Connection *connection)
 {
-	static const char text[] = "{\"error\":{\"code\":\"bad_framing\",\"message\":"
-				   "\"one Content-Length, or Transfer-Encoding: chunked\",\"field\":null}}";
-	struct MHD_Response *response =
-		MHD_create_response_from_buffer(sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+	static const char text[] =
+		"{\"error\":{\"code\":\"bad_framing\",\"message\":"
+		"\"one Content-Length, or Transfer-Encoding: chunked\",\"field\":null}}";
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result r;
 
 	if (response == NULL)
@@ -247,8 +254,8 @@ static int on_look(sd_event_source *source, uint64_t now, void *argument)
 
 	(void)source, (void)now;
 	for (struct http_request *request = http->open; request != NULL; request = request->next) {
-		const union MHD_ConnectionInfo *info =
-			MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+			request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 		if (!request->completed && info != NULL &&
 		    recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
@@ -287,9 +294,9 @@ static void list_remove(struct http *http, struct http_request *request)
 		request->next->previous = request->previous;
 }
 
-static enum MHD_Result on_request(void *argument, struct MHD_Connection *connection, const char *url,
-				  const char *method, const char *version, const char *data, size_t *size,
-				  void **context)
+static enum MHD_Result on_request(void *argument, struct MHD_Connection *connection,
+				  const char *url, const char *method, const char *version,
+				  const char *data, size_t *size, void **context)
 {
 	struct http *http = argument;
 	struct http_request *request = *context;
@@ -388,7 +395,8 @@ static int on_again(sd_event_source *source, void *argument)
 	return 0;
 }
 
-int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callbacks, struct http **ret_http)
+int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callbacks,
+	      struct http **ret_http)
 {
 	struct http *http = calloc(1, sizeof(*http));
 	const union MHD_DaemonInfo *info;
@@ -397,20 +405,24 @@ int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callb
 	if (http == NULL)
 		return -ENOMEM;
 	http->callbacks = *callbacks;
-	http->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
-					MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-					http, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-					IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+	http->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
+		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+		http, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+		IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 	if (http->daemon == NULL) {
 		free(http);
 		return -EIO;
 	}
 	info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	r = info == NULL ? -EIO : sd_event_add_io(event, &http->io, info->epoll_fd, EPOLLIN, on_io, http);
+	r = info == NULL ? -EIO :
+			   sd_event_add_io(event, &http->io, info->epoll_fd, EPOLLIN, on_io, http);
 	if (r >= 0)
-		r = sd_event_add_time(event, &http->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, http);
+		r = sd_event_add_time(event, &http->timer, CLOCK_MONOTONIC, 0, 1000, on_timer,
+				      http);
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &http->look, CLOCK_MONOTONIC, 0, 100000, on_look, http);
+		r = sd_event_add_time_relative(event, &http->look, CLOCK_MONOTONIC, 0, 100000,
+					       on_look, http);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(http->look, SD_EVENT_OFF);
 	if (r >= 0)
@@ -433,7 +445,8 @@ void http_stop_listening(struct http *http)
 
 void http_flush(struct http *http, int64_t timeout_ns)
 {
-	const union MHD_DaemonInfo *open, *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	const union MHD_DaemonInfo *open,
+		*info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	struct pollfd wanted = { .fd = info != NULL ? info->epoll_fd : -1, .events = POLLIN };
 	int64_t deadline = brood_now() + timeout_ns;
 

@@ -6,7 +6,8 @@
 
 static uint32_t checksum(const struct journal_record *record)
 {
-	return (uint32_t)crc32(crc32(0, NULL, 0), (const unsigned char *)record + sizeof(record->check),
+	return (uint32_t)crc32(crc32(0, NULL, 0),
+			       (const unsigned char *)record + sizeof(record->check),
 			       sizeof(*record) - sizeof(record->check));
 }
 
@@ -42,7 +43,8 @@ int journal_read(struct journal_reader *reader, struct journal_record *ret_recor
 
 	if (reader->at == reader->n) {
 		/* A block that was not full ended the file: a caller that asks again has heard of more. */
-		bool ended = reader->n > 0 && reader->n < sizeof(reader->block) / sizeof(reader->block[0]);
+		bool ended = reader->n > 0 &&
+			     reader->n < sizeof(reader->block) / sizeof(reader->block[0]);
 
 		r = ended ? 0 : read_block(reader);
 		record = reader->block;

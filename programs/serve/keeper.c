@@ -42,13 +42,21 @@
 #define STATE_FD 3
 #define LISTEN_FD 4
 #define CONNECTION_FD 5
-#define IDLE_NS (10 * BROOD_SEC)  /* without server and jobs, then we go */
-#define BURY_NS (5 * BROOD_SEC)   /* for descendants that were killed and are not gone */
-#define BUSY 4                    /* jobs that mean load: then … */
-#define RING_NS (BROOD_MSEC)      /* … between two rings, so that the server is not woken for each record */
-#define BUFFERED 256              /* journal records held back */
+#define IDLE_NS (10 * BROOD_SEC) /* without server and jobs, then we go */
+#define BURY_NS (5 * BROOD_SEC)  /* for descendants that were killed and are not gone */
+#define BUSY 4                   /* jobs that mean load: then … */
+/* … between two rings, so that the server is not woken for each record */
+#define RING_NS (BROOD_MSEC)
+#define BUFFERED 256 /* journal records held back */
 
-enum source { SOURCE_LISTEN, SOURCE_CONNECTION, SOURCE_CHILDREN, SOURCE_PROGRAM, SOURCE_OUT, SOURCE_ERR };
+enum source {
+	SOURCE_LISTEN,
+	SOURCE_CONNECTION,
+	SOURCE_CHILDREN,
+	SOURCE_PROGRAM,
+	SOURCE_OUT,
+	SOURCE_ERR
+};
 
 struct job {
 	struct job *next;
@@ -91,7 +99,8 @@ static struct keeper {
 /* What epoll gives back: the source in the low bits of a job's address, which is aligned. */
 static void watch(int fd, struct job *job, enum source source)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uintptr_t)job | (uint64_t)source };
+	struct epoll_event event = { .events = EPOLLIN,
+				     .data.u64 = (uintptr_t)job | (uint64_t)source };
 
 	if (epoll_ctl(keeper.epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		log_event("keeper_fault", "what=epoll_ctl errno=%d", errno);
@@ -121,7 +130,8 @@ static int journal_flush(void)
 		if (n <= 0) {
 			int error = errno;
 
-			if (ftruncate(keeper.journal, keeper.journal_size) < 0) /* no torn record in the middle */
+			/* no torn record in the middle */
+			if (ftruncate(keeper.journal, keeper.journal_size) < 0)
 				log_event("keeper_fault", "what=ftruncate errno=%d", errno);
 			return -error;
 		}
@@ -229,7 +239,9 @@ static size_t list_children(pid_t *pids, size_t room)
 {
 	static char text[64 << 10];
 	char *at = text, *end;
-	ssize_t size = keeper.children_file < 0 ? 0 : pread(keeper.children_file, text, sizeof(text) - 1, 0);
+	ssize_t size = keeper.children_file < 0 ?
+			       0 :
+			       pread(keeper.children_file, text, sizeof(text) - 1, 0);
 	size_t n = 0;
 
 	if (size <= 0)
@@ -238,7 +250,8 @@ static size_t list_children(pid_t *pids, size_t room)
 	while (n < room) {
 		long pid = strtol(at, &end, 10);
 
-		if (end == at || *end == '\0') /* the last word may be cut; each is followed by a space */
+		/* the last word may be cut; each is followed by a space */
+		if (end == at || *end == '\0')
 			break;
 		pids[n++] = (pid_t)pid;
 		at = end;
@@ -263,7 +276,7 @@ static bool sweep(uint64_t id)
 		mark = mark_of(pids[i]);
 		owner = job_by_id(mark);
 		if (owner != NULL && !owner->ended)
-			continue; /* of a job that runs: left alone until its end */
+			continue;       /* of a job that runs: left alone until its end */
 		kill(pids[i], SIGKILL); /* a child of ours: its number is not recycled */
 		found = found || mark == id;
 	}
@@ -288,19 +301,20 @@ static void close_job_files(struct job *job)
 /* Writes END; the job is forgotten only when the journal has it. */
 static void finish(struct job *job)
 {
-	struct journal_record record = { .end = {
-						 .kind = (int)job->end.kind,
-						 .value = job->end.value,
-						 .core = job->end.core,
-						 .reason = job->reason,
-						 .run_ms = (job->end.ended_ns - job->end.started_ns) / BROOD_MSEC,
-						 .user_ms = job->end.user_ns / BROOD_MSEC,
-						 .system_ms = job->end.system_ns / BROOD_MSEC,
-						 .max_rss_bytes = job->end.max_rss_bytes,
-						 .bytes = { job->bytes[0], job->bytes[1] },
-						 .truncated = { job->truncated[0], job->truncated[1] },
-					 } };
+	struct journal_record record = { .type = JOURNAL_END };
 
+	record.end.kind = (int)job->end.kind;
+	record.end.value = job->end.value;
+	record.end.core = job->end.core;
+	record.end.reason = job->reason;
+	record.end.run_ms = (job->end.ended_ns - job->end.started_ns) / BROOD_MSEC;
+	record.end.user_ms = job->end.user_ns / BROOD_MSEC;
+	record.end.system_ms = job->end.system_ns / BROOD_MSEC;
+	record.end.max_rss_bytes = job->end.max_rss_bytes;
+	for (int i = 0; i < 2; i++) {
+		record.end.bytes[i] = job->bytes[i];
+		record.end.truncated[i] = job->truncated[i];
+	}
 	if (journal_add(&record, job->id, JOURNAL_END) < 0)
 		return; /* check_deadlines() comes back to it */
 	keeper.urgent = keeper.urgent || job->urgent;
@@ -351,7 +365,8 @@ static void write_failure(uint64_t id, const brood_fail *fail)
 	struct journal_record record = { .fail = { .error = fail->error } };
 
 	snprintf(record.fail.step, sizeof(record.fail.step), "%s", fail->step);
-	snprintf(record.fail.text, sizeof(record.fail.text), "%.*s", (int)sizeof(record.fail.text) - 1, fail->text);
+	snprintf(record.fail.text, sizeof(record.fail.text), "%.*s",
+		 (int)sizeof(record.fail.text) - 1, fail->text);
 	if (journal_add(&record, id, JOURNAL_FAIL) < 0)
 		log_event("keeper_fault", "what=journal");
 }
@@ -364,8 +379,8 @@ static void fail_job(struct job *job, const brood_fail *fail)
 }
 
 /* What the program reads or is told. Returns 0, or -errno with `fail` filled. */
-static int prepare_input(struct job *job, enum input input, int body, char *path, size_t size, char **ret_text,
-			 brood_fail *fail)
+static int prepare_input(struct job *job, enum input input, int body, char *path, size_t size,
+			 char **ret_text, brood_fail *fail)
 {
 	struct stat st;
 	int r = 0;
@@ -377,7 +392,8 @@ static int prepare_input(struct job *job, enum input input, int body, char *path
 		if (fstat(body, &st) < 0)
 			r = -errno;
 		*ret_text = r < 0 ? NULL : calloc(1, (size_t)st.st_size + 1);
-		if (r == 0 && (*ret_text == NULL || pread(body, *ret_text, (size_t)st.st_size, 0) != st.st_size))
+		if (r == 0 && (*ret_text == NULL ||
+			       pread(body, *ret_text, (size_t)st.st_size, 0) != st.st_size))
 			r = *ret_text == NULL ? -ENOMEM : -EIO;
 		if (r == 0 && memchr(*ret_text, '\0', (size_t)st.st_size) != NULL)
 			r = -EINVAL;
@@ -387,8 +403,8 @@ static int prepare_input(struct job *job, enum input input, int body, char *path
 	return r;
 }
 
-static int run_program(struct job *job, const struct wire_message *start, const char **argv, const char **env,
-		       const char *const *place, int body, brood_fail *fail)
+static int run_program(struct job *job, const struct wire_message *start, const char **argv,
+		       const char **env, const char *const *place, int body, brood_fail *fail)
 {
 	const brood_rlimit mark = { RLIMIT_RTTIME, job->id, job->id };
 	char input_path[4096] = "BROOD_INPUT=", id_text[ID_SIZE], id_entry[32];
@@ -398,7 +414,8 @@ static int run_program(struct job *job, const struct wire_message *start, const 
 		.executable = place[1],
 		.env = env,
 		.cwd = place[0],
-		.in = { .kind = start->input == INPUT_STDIN ? BROOD_STDIO_FD : BROOD_STDIO_NULL, .fd = body },
+		.in = { .kind = start->input == INPUT_STDIN ? BROOD_STDIO_FD : BROOD_STDIO_NULL,
+			.fd = body },
 		.out = { .kind = BROOD_STDIO_PIPE },
 		.err = { .kind = BROOD_STDIO_PIPE },
 		.group = BROOD_GROUP_SESSION,
@@ -443,7 +460,8 @@ static void job_started(struct job *job)
 }
 
 /* Words of a START: argv and env with room for what is added; working directory and program. */
-static int unpack(const struct wire_message *start, const char *end, const char ***ret_words, const char **place)
+static int unpack(const struct wire_message *start, const char *end, const char ***ret_words,
+		  const char **place)
 {
 	const char *at = (const char *)(start + 1);
 	const char **words;
@@ -521,7 +539,8 @@ static void start_run(const struct start *start, int begun)
 		r = begun;
 	}
 	if (r == 0)
-		r = run_program(job, message, words, words + message->n_argv + 2, place, start->body, &fail);
+		r = run_program(job, message, words, words + message->n_argv + 2, place,
+				start->body, &fail);
 	free(words);
 	if (r < 0) {
 		fail_job(job, &fail);
@@ -574,7 +593,8 @@ static bool bury_is_over(const struct job *job, int64_t now)
 
 	if (now < job->bury_deadline)
 		return false;
-	log_event("escaped", "id=%s why=\"descendants could not be killed\"", id_format(job->id, id));
+	log_event("escaped", "id=%s why=\"descendants could not be killed\"",
+		  id_format(job->id, id));
 	return true;
 }
 
@@ -595,7 +615,8 @@ static int64_t check_deadlines(void)
 		} else if (job->kill_deadline != 0) {
 			if (job->kill_deadline <= now) {
 				brood_child_kill(job->child);
-				job->kill_deadline = now + BROOD_SEC; /* and again, should it not go */
+				/* and again, should it not go */
+				job->kill_deadline = now + BROOD_SEC;
 			}
 			due = job->kill_deadline;
 		} else {
@@ -622,7 +643,8 @@ static void truncate_journal(uint64_t seq)
 {
 	const struct wire_message done = { .type = WIRE_TRUNCATED };
 
-	if (seq != keeper.seq || keeper.n_held > 0 || wire_send(keeper.connection, &done, sizeof(done), -1) < 0)
+	if (seq != keeper.seq || keeper.n_held > 0 ||
+	    wire_send(keeper.connection, &done, sizeof(done), -1) < 0)
 		return;
 	if (ftruncate(keeper.journal, 0) < 0)
 		log_event("keeper_fault", "what=ftruncate errno=%d", errno);
@@ -640,12 +662,15 @@ static void welcome_server(void)
 	size_t n = 0;
 
 	journal_flush();
-	welcome.message = (struct wire_message){ .type = WIRE_WELCOME, .version = WIRE_VERSION, .id = (uint64_t)getpid(),
+	welcome.message = (struct wire_message){ .type = WIRE_WELCOME,
+						 .version = WIRE_VERSION,
+						 .id = (uint64_t)getpid(),
 						 .seq = keeper.seq };
 	for (const struct job *job = keeper.jobs; job != NULL && n < WIRE_IDS; job = job->next)
 		if (!job->done)
 			welcome.ids[n++] = job->id;
-	wire_send(keeper.connection, &welcome, sizeof(welcome.message) + n * sizeof(welcome.ids[0]), -1);
+	wire_send(keeper.connection, &welcome, sizeof(welcome.message) + n * sizeof(welcome.ids[0]),
+		  -1);
 }
 
 /* Does what a message says. The descriptor that came with it is a START's, if anything's. */
@@ -716,7 +741,8 @@ static void accept_server(void)
 
 	if (fd < 0)
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || (peer.uid != geteuid() && peer.uid != 0)) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
+	    (peer.uid != geteuid() && peer.uid != 0)) {
 		log_event("keeper_refused", "why=\"peer of another user\"");
 		close(fd);
 		return;
@@ -740,7 +766,8 @@ static int64_t ring(void)
 	if (keeper.n_held == 0 && !keeper.ring)
 		return -1;
 	now = brood_now();
-	if (!keeper.urgent && keeper.n_jobs > BUSY && now - keeper.rang_at < RING_NS && keeper.n_held < BUFFERED / 2)
+	if (!keeper.urgent && keeper.n_jobs > BUSY && now - keeper.rang_at < RING_NS &&
+	    keeper.n_held < BUFFERED / 2)
 		return RING_NS - (now - keeper.rang_at);
 	if (journal_flush() < 0)
 		return BROOD_SEC;
@@ -828,7 +855,8 @@ static int set_up(void)
 	for (int fd = STATE_FD; fd <= CONNECTION_FD; fd++)
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 			return -errno;
-	if (fcntl(CONNECTION_FD, F_SETFL, O_NONBLOCK) < 0 || fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK) < 0)
+	if (fcntl(CONNECTION_FD, F_SETFL, O_NONBLOCK) < 0 ||
+	    fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	r = open_journal();
 	if (r < 0)
@@ -839,8 +867,9 @@ static int set_up(void)
 	keeper.marks = mark_possible();
 	keeper.children_file = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
 	if (keeper.children_file < 0)
-		log_event("keeper_warning", "why=\"no list of children in /proc: what a job abandons outside of "
-					    "its process group is not found\"");
+		log_event("keeper_warning",
+			  "why=\"no list of children in /proc: what a job abandons outside of "
+			  "its process group is not found\"");
 	/* Signals are for the server to act on; a terminal's are for its own process group. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
@@ -890,7 +919,8 @@ int keeper_main(void)
 		free_done();
 		if (is_over())
 			break;
-		n = epoll_wait(keeper.epoll, events, sizeof(events) / sizeof(events[0]), as_timeout(left, ring_in));
+		n = epoll_wait(keeper.epoll, events, sizeof(events) / sizeof(events[0]),
+			       as_timeout(left, ring_in));
 		for (int i = 0; i < n; i++)
 			handle(&events[i]);
 	}

@@ -47,7 +47,8 @@ bool link_is_ready(const struct link *link)
 static void socket_address(const struct link *link, struct sockaddr_un *address)
 {
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/keeper.sock", link->state_fd);
+	snprintf(address->sun_path, sizeof(address->sun_path), "/proc/self/fd/%d/keeper.sock",
+		 link->state_fd);
 }
 
 /* A keeper that lives answers the connect; the socket file of a dead one refuses it. */
@@ -145,7 +146,8 @@ static int start_keeper(struct link *link)
 
 static int say(const struct link *link, const struct wire_message *message)
 {
-	return link->connection < 0 ? -ENOTCONN : wire_send(link->connection, message, sizeof(*message), -1);
+	return link->connection < 0 ? -ENOTCONN :
+				      wire_send(link->connection, message, sizeof(*message), -1);
 }
 
 static int connect_keeper(struct link *link)
@@ -162,10 +164,12 @@ static int connect_keeper(struct link *link)
 		r = start_keeper(link);
 	if (r < 0)
 		return r;
-	setsockopt(link->connection, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)); /* if we may */
+	/* if we may */
+	setsockopt(link->connection, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	r = say(link, &hello);
 	if (r == 0)
-		r = sd_event_add_io(link->event, &link->source, link->connection, EPOLLIN, on_message, link);
+		r = sd_event_add_io(link->event, &link->source, link->connection, EPOLLIN,
+				    on_message, link);
 	if (r < 0) {
 		close(link->connection);
 		link->connection = -1;
@@ -279,7 +283,8 @@ static void go_down(struct link *link)
 
 static int on_message(sd_event_source *source, int fd, uint32_t events, void *argument)
 {
-	static _Alignas(struct wire_message) char buffer[sizeof(struct wire_message) + WIRE_IDS * sizeof(uint64_t)];
+	static _Alignas(struct wire_message) char
+		buffer[sizeof(struct wire_message) + WIRE_IDS * sizeof(uint64_t)];
 	struct link *link = argument;
 
 	if (events & EPOLLOUT) {
@@ -302,19 +307,24 @@ static int on_message(sd_event_source *source, int fd, uint32_t events, void *ar
 	return 0;
 }
 
-int link_open(sd_event *event, int state_fd, const struct link_callbacks *callbacks, struct link **ret_link)
+int link_open(sd_event *event, int state_fd, const struct link_callbacks *callbacks,
+	      struct link **ret_link)
 {
 	struct link *link = calloc(1, sizeof(*link));
 	int r;
 
 	if (link == NULL)
 		return -ENOMEM;
-	*link = (struct link){ .event = event, .state_fd = state_fd, .connection = -1, .callbacks = *callbacks,
+	*link = (struct link){ .event = event,
+			       .state_fd = state_fd,
+			       .connection = -1,
+			       .callbacks = *callbacks,
 			       .journal = { .fd = -1 } };
 	link->journal.fd = openat(state_fd, "journal", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
 	r = link->journal.fd < 0 ? -errno : 0;
 	if (r == 0)
-		r = sd_event_add_time_relative(event, &link->retry, CLOCK_MONOTONIC, 0, 1000, on_retry, link);
+		r = sd_event_add_time_relative(event, &link->retry, CLOCK_MONOTONIC, 0, 1000,
+					       on_retry, link);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(link->retry, SD_EVENT_OFF);
 	if (r >= 0) {

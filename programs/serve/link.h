@@ -28,7 +28,8 @@ struct link_callbacks {
 };
 
 /* `state_fd` is the state directory, whose lock the caller holds. Returns 0, or -errno. */
-int link_open(sd_event *event, int state_fd, const struct link_callbacks *callbacks, struct link **ret_link);
+int link_open(sd_event *event, int state_fd, const struct link_callbacks *callbacks,
+	      struct link **ret_link);
 
 bool link_is_ready(const struct link *link);
 

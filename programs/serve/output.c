@@ -27,7 +27,8 @@ int output_create(int state_fd, uint64_t id, int which)
 
 	output_path(id, which, path, sizeof(path));
 	for (int tries = 0;; tries++) {
-		fd = openat(state_fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+		fd = openat(state_fd, path,
+			    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd >= 0 || errno != ENOENT || tries > 0)
 			return fd < 0 ? -errno : fd;
 		path[strlen(FOLDER)] = '\0';
@@ -84,7 +85,8 @@ int output_write_input(int state_fd, uint64_t id, int body, char *path, size_t s
 	n = readlink(link, folder, sizeof(folder));
 	if (n < 0 || (size_t)n == sizeof(folder))
 		return n < 0 ? -errno : -ENAMETOOLONG;
-	if ((size_t)snprintf(path, size, "%.*s/input/%s", (int)n, folder, id_format(id, text)) >= size)
+	if ((size_t)snprintf(path, size, "%.*s/input/%s", (int)n, folder, id_format(id, text)) >=
+	    size)
 		return -ENAMETOOLONG;
 	mkdirat(state_fd, "input", 0700);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);

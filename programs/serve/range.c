@@ -11,7 +11,8 @@ static bool number(const char **at, uint64_t *ret_number)
 	uint64_t n = 0;
 
 	for (; **at >= '0' && **at <= '9'; (*at)++)
-		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, (uint64_t)(**at - '0'), &n))
+		if (__builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, (uint64_t)(**at - '0'), &n))
 			n = UINT64_MAX;
 	*ret_number = n;
 	return *at != from;

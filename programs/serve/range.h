@@ -11,6 +11,7 @@ enum range {
 };
 
 /* Reads `value` (NULL: no header) against a file of `size` bytes. */
-enum range range_parse(const char *value, uint64_t size, uint64_t *ret_offset, uint64_t *ret_length);
+enum range range_parse(const char *value, uint64_t size, uint64_t *ret_offset,
+		       uint64_t *ret_length);
 
 #endif

@@ -19,9 +19,9 @@
 #include "serve/output.h"
 
 #define BUCKETS 1024
-#define RUNNING_US 50000         /* a job that runs for longer is stored as running */
-#define BODY_BUDGET (4 << 20)    /* bytes of bodies of waiting jobs that are kept in memory */
-#define TAIL 1024 /* bytes of stderr that a failed job's log line shows */
+#define RUNNING_US 50000      /* a job that runs for longer is stored as running */
+#define BODY_BUDGET (4 << 20) /* bytes of bodies of waiting jobs that are kept in memory */
+#define TAIL 1024             /* bytes of stderr that a failed job's log line shows */
 
 struct queue {
 	struct job *first, **end;
@@ -153,11 +153,13 @@ static char *log_words(const json_t *fields)
 
 	if (stream == NULL)
 		return NULL;
-	json_object_foreach((json_t *)(uintptr_t)fields, name, value) {
+	json_object_foreach((json_t *)(uintptr_t)fields, name, value)
+	{
 		char quoted[600];
 
 		fprintf(stream, " %s=%s", name,
-			log_quote(quoted, sizeof(quoted), json_string_value(value), json_string_length(value)));
+			log_quote(quoted, sizeof(quoted), json_string_value(value),
+				  json_string_length(value)));
 	}
 	if (fclose(stream) != 0) {
 		free(text);
@@ -230,7 +232,8 @@ static struct route_stats *stats_of(const struct sched *sched, const struct rout
 
 static bool has_room(const struct sched *sched, const struct route *route)
 {
-	return sched->active < sched->config->max_concurrent && stats_of(sched, route)->active < route->max_concurrent;
+	return sched->active < sched->config->max_concurrent &&
+	       stats_of(sched, route)->active < route->max_concurrent;
 }
 
 static void take_slot(struct sched *sched, struct job *job)
@@ -275,14 +278,18 @@ static void pump(struct sched *sched)
 	int r;
 
 	while (!sched->held && link_is_ready(sched->link) && (job = sched->ready.first) != NULL) {
-		r = job->body != NULL ? 0 : store_body(sched->store, job->facts.id, &job->body, &job->size);
+		r = job->body != NULL ?
+			    0 :
+			    store_body(sched->store, job->facts.id, &job->body, &job->size);
 		if (r == 0)
-			r = link_start(sched->link, &(struct link_job){ .id = job->facts.id,
-									.route = job->route,
-									.home = sched->home,
-									.body = job->body,
-									.size = job->size,
-									.urgent = !has_room(sched, job->route) });
+			r = link_start(
+				sched->link,
+				&(struct link_job){ .id = job->facts.id,
+						    .route = job->route,
+						    .home = sched->home,
+						    .body = job->body,
+						    .size = job->size,
+						    .urgent = !has_room(sched, job->route) });
 		if (r == -EAGAIN || r == -ENOTCONN || r == -EPIPE)
 			return; /* `writable`, or `ready` of the next keeper, comes back here */
 		queue_remove(&sched->ready, job);
@@ -290,7 +297,8 @@ static void pump(struct sched *sched)
 		job->sent = true;
 		if (r < 0) {
 			job->facts.state = JOB_FAILED;
-			snprintf(job->facts.reason, sizeof(job->facts.reason), "cannot be started: %s", strerror(-r));
+			snprintf(job->facts.reason, sizeof(job->facts.reason),
+				 "cannot be started: %s", strerror(-r));
 			set_answer(job, ANSWER_NOT_STARTED);
 			ended(sched, job);
 		}
@@ -336,7 +344,8 @@ static void free_slot(struct sched *sched, struct job *job)
 /* --- ends --------------------------------------------------------------------------------- */
 
 /* The last bytes of a job's stderr, quoted for the log. */
-static const char *stderr_tail(const struct sched *sched, const struct job *job, char *to, size_t room)
+static const char *stderr_tail(const struct sched *sched, const struct job *job, char *to,
+			       size_t room)
 {
 	char tail[TAIL];
 	struct stat st;
@@ -355,7 +364,8 @@ static void log_end(const struct sched *sched, const struct job *job)
 	const struct job_facts *facts = &job->facts;
 	char id[ID_SIZE], how[32], tail[4 * TAIL + 16], reason[600];
 
-	how[0] = tail[0] = reason[0] = '\0'; /* not "= {}": that would clear kilobytes for each job */
+	/* not "= {}": that would clear kilobytes for each job */
+	how[0] = tail[0] = reason[0] = '\0';
 	if (facts->exit_code >= 0)
 		snprintf(how, sizeof(how), " exit_code=%d", facts->exit_code);
 	else if (facts->signal != 0)
@@ -369,9 +379,9 @@ static void log_end(const struct sched *sched, const struct job *job)
 		strcpy(tail, " stderr=");
 		stderr_tail(sched, job, tail + strlen(tail), sizeof(tail) - strlen(tail));
 	}
-	log_event("exited", "id=%s route=%s pid=%d state=%s%s run_ms=%lld%s%s%s", id_format(facts->id, id),
-		  facts->route, facts->pid, job_state_name(facts->state), how, (long long)facts->run_ms,
-		  job->log_fields, reason, tail);
+	log_event("exited", "id=%s route=%s pid=%d state=%s%s run_ms=%lld%s%s%s",
+		  id_format(facts->id, id), facts->route, facts->pid, job_state_name(facts->state),
+		  how, (long long)facts->run_ms, job->log_fields, reason, tail);
 }
 
 static void on_end_stored(void *self, uint64_t id, int result)
@@ -449,8 +459,8 @@ static void on_started(struct sched *sched, struct job *job, const struct journa
 	job->facts.started_ms = record->at_ms;
 	if (job->route != NULL && record->at_ms > job->facts.created_ms)
 		stats_of(sched, job->route)->queued_ms += record->at_ms - job->facts.created_ms;
-	log_event("started", "id=%s route=%s pid=%d%s", id_format(job->facts.id, id), job->facts.route,
-		  job->facts.pid, job->log_fields);
+	log_event("started", "id=%s route=%s pid=%d%s", id_format(job->facts.id, id),
+		  job->facts.route, job->facts.pid, job->log_fields);
 	store_running_soon(sched);
 	set_answer(job, ANSWER_ACCEPTED);
 	notify(job);
@@ -460,9 +470,9 @@ static void on_failed(struct sched *sched, struct job *job, const struct journal
 {
 	job->facts.state = JOB_FAILED;
 	job->facts.finished_ms = record->at_ms;
-	snprintf(job->facts.reason, sizeof(job->facts.reason), "cannot be started: %.19s: %.110s%s%.40s",
-		 record->fail.step, record->fail.text, record->fail.text[0] != '\0' ? ": " : "",
-		 strerror(record->fail.error));
+	snprintf(job->facts.reason, sizeof(job->facts.reason),
+		 "cannot be started: %.19s: %.110s%s%.40s", record->fail.step, record->fail.text,
+		 record->fail.text[0] != '\0' ? ": " : "", strerror(record->fail.error));
 	set_answer(job, ANSWER_NOT_STARTED);
 	ended(sched, job);
 }
@@ -475,11 +485,12 @@ static enum job_state state_of(const struct journal_record *record)
 		return JOB_CANCELLED;
 	if (record->end.kind == BROOD_LOST)
 		return JOB_LOST;
-	return record->end.kind == BROOD_EXITED && record->end.value == 0 ? JOB_SUCCEEDED : JOB_FAILED;
+	return record->end.kind == BROOD_EXITED && record->end.value == 0 ? JOB_SUCCEEDED :
+									    JOB_FAILED;
 }
 
-static const char *reason_of(const struct sched *sched, const struct job *job, const struct journal_record *record,
-			     char *text, size_t size)
+static const char *reason_of(const struct sched *sched, const struct job *job,
+			     const struct journal_record *record, char *text, size_t size)
 {
 	(void)sched;
 	if (record->end.reason == REASON_TIMEOUT && job->route != NULL)
@@ -493,7 +504,8 @@ static const char *reason_of(const struct sched *sched, const struct job *job, c
 		snprintf(text, size, "stopped with the server");
 	else if (record->end.kind == BROOD_SIGNALLED)
 		snprintf(text, size, "ended by signal %d (SIG%s)%s", record->end.value,
-			 sigabbrev_np(record->end.value) != NULL ? sigabbrev_np(record->end.value) : "?",
+			 sigabbrev_np(record->end.value) != NULL ? sigabbrev_np(record->end.value) :
+								   "?",
 			 record->end.core ? ", core dumped" : "");
 	else if (record->end.kind == BROOD_LOST)
 		snprintf(text, size, "its exit status was taken by another");
@@ -580,7 +592,8 @@ static void bury_lost(struct sched *sched, size_t n_lost)
 		job->facts.state = JOB_LOST;
 		for (int i = 0; i < 2; i++)
 			job->facts.bytes[i] = output_size(sched->state_fd, job->facts.id, i);
-		snprintf(job->facts.reason, sizeof(job->facts.reason), "the keeper that ran it ended");
+		snprintf(job->facts.reason, sizeof(job->facts.reason),
+			 "the keeper that ran it ended");
 		set_answer(job, ANSWER_ACCEPTED);
 		ended(sched, job);
 	}
@@ -591,7 +604,8 @@ static void place_again(struct sched *sched, struct job *job)
 {
 	if (job->route == NULL) {
 		job->facts.state = JOB_FAILED;
-		snprintf(job->facts.reason, sizeof(job->facts.reason), "its route is no longer configured");
+		snprintf(job->facts.reason, sizeof(job->facts.reason),
+			 "its route is no longer configured");
 		ended(sched, job);
 	} else if (job->sent) {
 		job->sent = false;
@@ -668,8 +682,8 @@ static void on_inserted(void *self, uint64_t id, int result)
 	notify(job);
 }
 
-int sched_submit(struct sched *sched, const struct route *route, char *body, size_t size, const json_t *fields,
-		 struct job **ret_job)
+int sched_submit(struct sched *sched, const struct route *route, char *body, size_t size,
+		 const json_t *fields, struct job **ret_job)
 {
 	struct route_stats *stats = stats_of(sched, route);
 	struct job_facts facts = { .exit_code = -1, .created_ms = realtime_ms() };
@@ -685,7 +699,8 @@ int sched_submit(struct sched *sched, const struct route *route, char *body, siz
 	facts.id = id_next(sched->last_id, facts.created_ms);
 	snprintf(facts.route, sizeof(facts.route), "%s", route->name);
 	job = job_new(&facts, fields, json_dumps(fields, JSON_COMPACT));
-	if (job == NULL || store_insert(sched->store, &job->facts, body, size, on_inserted, sched) < 0) {
+	if (job == NULL ||
+	    store_insert(sched->store, &job->facts, body, size, on_inserted, sched) < 0) {
 		job_free(job);
 		return -ENOMEM;
 	}
@@ -712,7 +727,8 @@ void sched_cancel(struct sched *sched, struct job *job)
 		return;
 	}
 	job->facts.state = JOB_CANCELLED;
-	snprintf(job->facts.reason, sizeof(job->facts.reason), "cancelled on request, before it was started");
+	snprintf(job->facts.reason, sizeof(job->facts.reason),
+		 "cancelled on request, before it was started");
 	set_answer(job, ANSWER_ACCEPTED);
 	ended(sched, job);
 }
@@ -818,8 +834,8 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 	if (r == 0)
 		r = store_unfinished(store, load_job, sched);
 	if (r == 0)
-		r = sd_event_add_time_relative(event, &sched->running_timer, CLOCK_MONOTONIC, 0, 1000,
-					       on_running_timer, sched);
+		r = sd_event_add_time_relative(event, &sched->running_timer, CLOCK_MONOTONIC, 0,
+					       1000, on_running_timer, sched);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(sched->running_timer, SD_EVENT_OFF);
 	if (r >= 0)

@@ -23,9 +23,9 @@ struct waiter;
 /* What the client that submitted it can be told. */
 enum answer {
 	ANSWER_NOT_YET,
-	ANSWER_ACCEPTED,     /* it runs, or waits for a slot, and is stored */
-	ANSWER_NOT_STARTED,  /* its program could not be started */
-	ANSWER_NOT_STORED,   /* the store did not take it; it does not exist */
+	ANSWER_ACCEPTED,    /* it runs, or waits for a slot, and is stored */
+	ANSWER_NOT_STARTED, /* its program could not be started */
+	ANSWER_NOT_STORED,  /* the store did not take it; it does not exist */
 };
 
 struct job {
@@ -33,16 +33,17 @@ struct job {
 	struct job *bucket_next;     /* of those with the same hash */
 	struct job *queue_next;      /* of its route's queue, or of the ready ones */
 	struct job_facts facts;      /* fields: owned */
-	char *log_fields;            /* the same as logfmt words, each with a space before it; owned */
-	const struct route *route;   /* NULL: its route is no longer configured */
-	char *body;                  /* owned, until it is started; NULL: in the store */
+	/* the same as logfmt words, each with a space before it; owned */
+	char *log_fields;
+	const struct route *route; /* NULL: its route is no longer configured */
+	char *body;                /* owned, until it is started; NULL: in the store */
 	size_t size;
-	bool stored;   /* its insert was committed */
+	bool stored; /* its insert was committed */
 	bool has_slot;
-	bool queued;   /* in its route's queue */
-	bool sent;     /* START went out */
-	bool begun;    /* the journal has its BEGIN */
-	bool lost;     /* the keeper that had it is gone */
+	bool queued;         /* in its route's queue */
+	bool sent;           /* START went out */
+	bool begun;          /* the journal has its BEGIN */
+	bool lost;           /* the keeper that had it is gone */
 	bool running_stored; /* the store has been told that it runs */
 	bool body_counted;   /* among the bodies that are kept for waiting jobs */
 	enum answer answer;

@@ -31,8 +31,8 @@
 #include "serve/sched.h"
 #include "serve/store.h"
 
-#define TICK_NS (50 * BROOD_MSEC)    /* while draining */
-#define STOP_NS (20 * BROOD_SEC)     /* for stopped jobs to be recorded, beyond their own grace */
+#define TICK_NS (50 * BROOD_MSEC) /* while draining */
+#define STOP_NS (20 * BROOD_SEC)  /* for stopped jobs to be recorded, beyond their own grace */
 
 static const char usage[] =
 	"usage: brood serve --config FILE [--listen ADDRESS:PORT] [--state DIR] [--check]\n"
@@ -109,11 +109,13 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	server->signals++;
 	if (server->signals > 1)
 		return 0;
-	log_event("draining", "signal=%u jobs=%lld", info->ssi_signo, (long long)sched_active(server->sched));
+	log_event("draining", "signal=%u jobs=%lld", info->ssi_signo,
+		  (long long)sched_active(server->sched));
 	server->drain_deadline = brood_now() + server->config->drain_timeout_ns;
 	api_drain(server->api);
 	sched_hold(server->sched);
-	return sd_event_add_time_relative(server->event, &server->tick, CLOCK_MONOTONIC, 0, 1000, on_tick, server);
+	return sd_event_add_time_relative(server->event, &server->tick, CLOCK_MONOTONIC, 0, 1000,
+					  on_tick, server);
 }
 
 /* --- starting ----------------------------------------------------------------------------- */
@@ -139,7 +141,8 @@ static int open_store(struct server *server)
 	char path[4096], why[256] = "";
 	int r;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/jobs.db", server->config->state_dir) >= sizeof(path))
+	if ((size_t)snprintf(path, sizeof(path), "%s/jobs.db", server->config->state_dir) >=
+	    sizeof(path))
 		return -ENAMETOOLONG;
 	r = store_open(server->event, path, &server->store, why, sizeof(why));
 	if (r < 0)
@@ -178,7 +181,7 @@ static unsigned port_of(int fd)
 	if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
 		return 0;
 	return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port :
-						      ((struct sockaddr_in *)&address)->sin_port);
+						     ((struct sockaddr_in *)&address)->sin_port);
 }
 
 static int open_http(struct server *server)
@@ -199,8 +202,9 @@ static int open_http(struct server *server)
 		close(fd);
 		return r;
 	}
-	log_event("listening", "address=%.*s:%u state_dir=\"%s\" version=%s", (int)(strrchr(listen_at, ':') - listen_at),
-		  listen_at, port_of(fd), server->config->state_dir, brood_version());
+	log_event("listening", "address=%.*s:%u state_dir=\"%s\" version=%s",
+		  (int)(strrchr(listen_at, ':') - listen_at), listen_at, port_of(fd),
+		  server->config->state_dir, brood_version());
 	r = http_open(server->event, fd, &callbacks, &server->http);
 	if (r < 0)
 		close(fd);
@@ -243,7 +247,8 @@ static int open_server(struct server *server)
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	r = open_state(server);
 	if (r < 0) {
-		log_event("state_failed", "state_dir=\"%s\" error=\"%s\"", server->config->state_dir,
+		log_event("state_failed", "state_dir=\"%s\" error=\"%s\"",
+			  server->config->state_dir,
 			  r == -EWOULDBLOCK ? "another server uses it" : strerror(-r));
 		return r;
 	}
@@ -251,9 +256,11 @@ static int open_server(struct server *server)
 	if (r >= 0)
 		r = open_store(server);
 	if (r >= 0)
-		r = sched_open(server->event, server->config, server->store, server->state_fd, &server->sched);
+		r = sched_open(server->event, server->config, server->store, server->state_fd,
+			       &server->sched);
 	if (r >= 0)
-		r = api_new(server->event, server->config, server->sched, server->store, server->state_fd, &server->api);
+		r = api_new(server->event, server->config, server->sched, server->store,
+			    server->state_fd, &server->api);
 	if (r >= 0)
 		r = open_http(server);
 	return r;
@@ -301,9 +308,12 @@ static int run_server(struct config *config)
 static int read_options(int argc, char **argv, struct options *options)
 {
 	static const struct option known[] = {
-		{ "config", required_argument, NULL, 'c' }, { "listen", required_argument, NULL, 'l' },
-		{ "state", required_argument, NULL, 's' },  { "check", no_argument, NULL, 'k' },
-		{ "help", no_argument, NULL, 'h' },	    { NULL, 0, NULL, 0 },
+		{ "config", required_argument, NULL, 'c' },
+		{ "listen", required_argument, NULL, 'l' },
+		{ "state", required_argument, NULL, 's' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -349,13 +359,15 @@ static int override(struct config *config, const struct options *options)
 	if (options->state != NULL) {
 		char *here = options->state[0] == '/' ? NULL : getcwd(NULL, 0), *path = NULL;
 
-		if (asprintf(&path, "%s%s%s", here != NULL ? here : "", here != NULL ? "/" : "", options->state) < 0)
+		if (asprintf(&path, "%s%s%s", here != NULL ? here : "", here != NULL ? "/" : "",
+			     options->state) < 0)
 			path = NULL;
 		free(here);
 		free(config->state_dir);
 		config->state_dir = path;
 	}
-	return config->listen == NULL || config->state_dir == NULL ? complain("out of memory", "") : -1;
+	return config->listen == NULL || config->state_dir == NULL ? complain("out of memory", "") :
+								     -1;
 }
 
 /* Standard descriptors that are closed would be given to sockets and files, and be written to. */
@@ -383,11 +395,13 @@ int serve_main(int argc, char **argv)
 		return complain(error, "");
 	for (size_t i = 0; i < config->n_routes; i++)
 		if (config->routes[i].input == INPUT_ARGUMENT)
-			fprintf(stderr, "brood serve: warning: route %s has input: argument; bodies are visible in ps\n",
+			fprintf(stderr,
+				"brood serve: warning: route %s has input: argument; bodies are visible in ps\n",
 				config->routes[i].name);
 	status = override(config, &options);
 	if (status < 0 && options.check)
-		printf("%s: good, %zu route%s\n", config->file, config->n_routes, config->n_routes == 1 ? "" : "s");
+		printf("%s: good, %zu route%s\n", config->file, config->n_routes,
+		       config->n_routes == 1 ? "" : "s");
 	if (status < 0)
 		status = options.check ? 0 : run_server(config);
 	config_free(config);

@@ -13,9 +13,10 @@
 
 #include "common/log.h"
 
-#define FORMAT 1      /* PRAGMA user_version */
-#define BUSY 4            /* writes in one commit that mean load: then … */
-#define COMMIT_NS 1000000 /* … from one commit's start to the next one's, so that more ride on one fsync */
+#define FORMAT 1 /* PRAGMA user_version */
+#define BUSY 4   /* writes in one commit that mean load: then … */
+/* … from one commit's start to the next one's, so that more ride on one fsync */
+#define COMMIT_NS 1000000
 #define LAZY_US 20000 /* how long an update may wait for an insert to ride with */
 
 static const char schema[] =
@@ -31,7 +32,7 @@ static const char schema[] =
 	"PRAGMA application_id = 0x62726f64;"
 	"PRAGMA user_version = 1;";
 
-#define COLUMNS                                                                                                  \
+#define COLUMNS                                                                                                     \
 	"id, route, fields, state, exit_code, signal, pid, created, started, finished, run, user, system, max_rss," \
 	" out_bytes, err_bytes, truncated, reason"
 
@@ -133,7 +134,8 @@ static int insert_fields(struct store *store, const struct op *op)
 	if (strcmp(op->facts.fields, "{}") == 0)
 		return 0;
 	fields = json_loads(op->facts.fields, 0, NULL);
-	json_object_foreach(fields, name, value) {
+	json_object_foreach(fields, name, value)
+	{
 		sqlite3_bind_text(store->field, 1, name, -1, SQLITE_STATIC);
 		sqlite3_bind_text(store->field, 2, json_string_value(value), -1, SQLITE_STATIC);
 		sqlite3_bind_int64(store->field, 3, (int64_t)op->facts.id);
@@ -214,7 +216,8 @@ static size_t count_writes(const struct op *ops)
 static void drop_superseded(struct op *ops)
 {
 	for (struct op *op = ops; op != NULL; op = op->next)
-		for (struct op *later = op->kind == UPDATE ? op->next : NULL; later != NULL; later = later->next)
+		for (struct op *later = op->kind == UPDATE ? op->next : NULL; later != NULL;
+		     later = later->next)
 			if (later->kind == UPDATE && later->facts.id == op->facts.id) {
 				op->kind = BARRIER;
 				break;
@@ -306,7 +309,8 @@ static void *writer_main(void *argument)
 		if (r < 0) {
 			clock_gettime(CLOCK_REALTIME, &until);
 			until.tv_sec++;
-			while (!store->closing && pthread_cond_timedwait(&store->wake, &store->lock, &until) == 0)
+			while (!store->closing &&
+			       pthread_cond_timedwait(&store->wake, &store->lock, &until) == 0)
 				continue;
 		}
 	}
@@ -366,7 +370,8 @@ static int lazily(struct store *store, struct op *op)
 	return 0;
 }
 
-static struct op *op_new(enum kind kind, const struct job_facts *facts, store_done *done, void *self)
+static struct op *op_new(enum kind kind, const struct job_facts *facts, store_done *done,
+			 void *self)
 {
 	struct op *op = calloc(1, sizeof(*op));
 
@@ -447,10 +452,12 @@ static void read_facts(sqlite3_stmt *s, struct job_facts *facts)
 	int at = 0;
 
 	*facts = (struct job_facts){ .id = (uint64_t)sqlite3_column_int64(s, at++) };
-	snprintf(facts->route, sizeof(facts->route), "%s", (const char *)sqlite3_column_text(s, at++));
+	snprintf(facts->route, sizeof(facts->route), "%s",
+		 (const char *)sqlite3_column_text(s, at++));
 	facts->fields = (char *)(uintptr_t)sqlite3_column_text(s, at++);
 	facts->state = (enum job_state)sqlite3_column_int(s, at++);
-	facts->exit_code = sqlite3_column_type(s, at) == SQLITE_NULL ? -1 : sqlite3_column_int(s, at);
+	facts->exit_code =
+		sqlite3_column_type(s, at) == SQLITE_NULL ? -1 : sqlite3_column_int(s, at);
 	at++;
 	facts->signal = sqlite3_column_int(s, at++);
 	facts->pid = sqlite3_column_int(s, at++);
@@ -465,7 +472,8 @@ static void read_facts(sqlite3_stmt *s, struct job_facts *facts)
 	facts->bytes[1] = sqlite3_column_int64(s, at++);
 	facts->truncated = sqlite3_column_int(s, at++) != 0;
 	if (sqlite3_column_type(s, at) != SQLITE_NULL)
-		snprintf(facts->reason, sizeof(facts->reason), "%s", (const char *)sqlite3_column_text(s, at));
+		snprintf(facts->reason, sizeof(facts->reason), "%s",
+			 (const char *)sqlite3_column_text(s, at));
 }
 
 int store_get(struct store *store, uint64_t id, struct job_facts *ret_facts)
@@ -527,7 +535,8 @@ int store_last_id(struct store *store, uint64_t *ret_id)
 }
 
 /* Steps a statement over its rows, and finalizes it. */
-static int each_row(sqlite3_stmt *s, void (*each)(void *self, const struct job_facts *facts), void *self)
+static int each_row(sqlite3_stmt *s, void (*each)(void *self, const struct job_facts *facts),
+		    void *self)
 {
 	struct job_facts facts;
 	int code;
@@ -540,11 +549,13 @@ static int each_row(sqlite3_stmt *s, void (*each)(void *self, const struct job_f
 	return code == SQLITE_DONE ? 0 : error_of(code);
 }
 
-int store_unfinished(struct store *store, void (*each)(void *self, const struct job_facts *facts), void *self)
+int store_unfinished(struct store *store, void (*each)(void *self, const struct job_facts *facts),
+		     void *self)
 {
 	sqlite3_stmt *s;
 
-	if (sqlite3_prepare_v2(store->reader, "SELECT " COLUMNS " FROM job WHERE state < 2 ORDER BY id", -1, &s,
+	if (sqlite3_prepare_v2(store->reader,
+			       "SELECT " COLUMNS " FROM job WHERE state < 2 ORDER BY id", -1, &s,
 			       NULL) != SQLITE_OK)
 		return error_of(sqlite3_errcode(store->reader));
 	return each_row(s, each, self);
@@ -553,7 +564,8 @@ int store_unfinished(struct store *store, void (*each)(void *self, const struct 
 /* Only words of ours go into the text; every value is bound. */
 static int list_text(const struct store_filter *filter, char *text, size_t size)
 {
-	size_t at = (size_t)snprintf(text, size, "SELECT " COLUMNS " FROM job WHERE id < ?1 AND id >= ?2");
+	size_t at = (size_t)snprintf(text, size,
+				     "SELECT " COLUMNS " FROM job WHERE id < ?1 AND id >= ?2");
 
 	if (filter->state > JOB_SUCCEEDED)
 		at += (size_t)snprintf(text + at, size - at, " AND state > 2");
@@ -562,9 +574,10 @@ static int list_text(const struct store_filter *filter, char *text, size_t size)
 	if (filter->route != NULL)
 		at += (size_t)snprintf(text + at, size - at, " AND route = ?3");
 	for (size_t i = 0; i < filter->n_fields && at < size; i++)
-		at += (size_t)snprintf(text + at, size - at,
-				       " AND id IN (SELECT id FROM field WHERE name = ?%zu AND value = ?%zu)",
-				       2 * i + 5, 2 * i + 6);
+		at += (size_t)snprintf(
+			text + at, size - at,
+			" AND id IN (SELECT id FROM field WHERE name = ?%zu AND value = ?%zu)",
+			2 * i + 5, 2 * i + 6);
 	if (at < size)
 		at += (size_t)snprintf(text + at, size - at, " ORDER BY id DESC LIMIT ?4");
 	return at < size ? 0 : -E2BIG;
@@ -599,7 +612,8 @@ static int number_of(sqlite3 *db, const char *text)
 	sqlite3_stmt *s;
 	int value = -1;
 
-	if (sqlite3_prepare_v2(db, text, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
+	if (sqlite3_prepare_v2(db, text, -1, &s, NULL) == SQLITE_OK &&
+	    sqlite3_step(s) == SQLITE_ROW)
 		value = sqlite3_column_int(s, 0);
 	sqlite3_finalize(s);
 	return value;
@@ -609,13 +623,16 @@ static int prepare_schema(struct store *store, char *error, size_t size)
 {
 	int format;
 
-	if (sqlite3_exec(store->writer, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-1024;"
-			 " PRAGMA wal_autocheckpoint=4000;",
-			 NULL, NULL, NULL) != SQLITE_OK)
+	if (sqlite3_exec(
+		    store->writer,
+		    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-1024;"
+		    " PRAGMA wal_autocheckpoint=4000;",
+		    NULL, NULL, NULL) != SQLITE_OK)
 		goto failed;
 	format = number_of(store->writer, "PRAGMA user_version");
 	if (format == 0 && number_of(store->writer, "SELECT count(*) FROM sqlite_schema") == 0) {
-		if (sqlite3_exec(store->writer, "BEGIN IMMEDIATE;", NULL, NULL, NULL) != SQLITE_OK ||
+		if (sqlite3_exec(store->writer, "BEGIN IMMEDIATE;", NULL, NULL, NULL) !=
+			    SQLITE_OK ||
 		    sqlite3_exec(store->writer, schema, NULL, NULL, NULL) != SQLITE_OK ||
 		    sqlite3_exec(store->writer, "COMMIT;", NULL, NULL, NULL) != SQLITE_OK)
 			goto failed;
@@ -646,14 +663,15 @@ static int prepare_statements(struct store *store, char *error, size_t size)
 		  "UPDATE job SET state=?1, exit_code=?2, signal=?3, pid=?4, started=?5, finished=?6, run=?7, user=?8,"
 		  " system=?9, max_rss=?10, out_bytes=?11, err_bytes=?12, truncated=?13, reason=?14,"
 		  " body=CASE ?15 WHEN 1 THEN NULL ELSE body END WHERE id=?16" },
-		{ store->writer, &store->field, "INSERT OR IGNORE INTO field(name, value, id) VALUES(?1, ?2, ?3)" },
+		{ store->writer, &store->field,
+		  "INSERT OR IGNORE INTO field(name, value, id) VALUES(?1, ?2, ?3)" },
 		{ store->reader, &store->get, "SELECT " COLUMNS " FROM job WHERE id=?1" },
 		{ store->reader, &store->body, "SELECT body FROM job WHERE id=?1" },
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (sqlite3_prepare_v3(all[i].db, all[i].text, -1, SQLITE_PREPARE_PERSISTENT, all[i].statement,
-				       NULL) != SQLITE_OK) {
+		if (sqlite3_prepare_v3(all[i].db, all[i].text, -1, SQLITE_PREPARE_PERSISTENT,
+				       all[i].statement, NULL) != SQLITE_OK) {
 			snprintf(error, size, "%s", sqlite3_errmsg(all[i].db));
 			return error_of(sqlite3_errcode(all[i].db));
 		}
@@ -681,10 +699,13 @@ static struct store *store_free(struct store *store)
 
 static int open_database(const char *path, sqlite3 **ret_db, char *error, size_t size)
 {
-	int code = sqlite3_open_v2(path, ret_db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	int code = sqlite3_open_v2(path, ret_db,
+				   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+				   NULL);
 
 	if (code != SQLITE_OK) {
-		snprintf(error, size, "%s", *ret_db != NULL ? sqlite3_errmsg(*ret_db) : sqlite3_errstr(code));
+		snprintf(error, size, "%s",
+			 *ret_db != NULL ? sqlite3_errmsg(*ret_db) : sqlite3_errstr(code));
 		return error_of(code);
 	}
 	sqlite3_busy_timeout(*ret_db, 5000);
@@ -696,13 +717,15 @@ static int open_sources(struct store *store, sd_event *event)
 	int r = sd_event_add_io(event, &store->done_source, store->event, EPOLLIN, on_done, store);
 
 	if (r >= 0)
-		r = sd_event_add_time_relative(event, &store->lazy_timer, CLOCK_MONOTONIC, 0, 1000, on_lazy, store);
+		r = sd_event_add_time_relative(event, &store->lazy_timer, CLOCK_MONOTONIC, 0, 1000,
+					       on_lazy, store);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(store->lazy_timer, SD_EVENT_OFF);
 	return r < 0 ? r : 0;
 }
 
-int store_open(sd_event *event, const char *path, struct store **ret_store, char *error, size_t size)
+int store_open(sd_event *event, const char *path, struct store **ret_store, char *error,
+	       size_t size)
 {
 	struct store *store = calloc(1, sizeof(*store));
 	int r;

@@ -23,7 +23,8 @@ struct store;
 typedef void store_done(void *self, uint64_t id, int result);
 
 /* Opens or creates `path`; reports come in `event`'s loop. Returns 0, or -errno with a reason. */
-int store_open(sd_event *event, const char *path, struct store **ret_store, char *error, size_t size);
+int store_open(sd_event *event, const char *path, struct store **ret_store, char *error,
+	       size_t size);
 
 /* Writes out what is pending, then closes. */
 struct store *store_close(struct store *store);
@@ -49,9 +50,9 @@ int store_body(struct store *store, uint64_t id, char **ret_body, size_t *ret_si
 int store_last_id(struct store *store, uint64_t *ret_id);
 
 struct store_filter {
-	int state;             /* -1: any */
-	uint64_t oldest;       /* only ids >= this: a bound for states that only young jobs have */
-	const char *route;     /* NULL: any */
+	int state;         /* -1: any */
+	uint64_t oldest;   /* only ids >= this: a bound for states that only young jobs have */
+	const char *route; /* NULL: any */
 	const char *const *names, *const *values; /* log fields that must have these values */
 	size_t n_fields;
 	uint64_t before; /* only ids < this; 0: from the newest on */
@@ -64,6 +65,7 @@ int store_list(struct store *store, const struct store_filter *filter,
 	       void (*each)(void *self, const struct job_facts *facts), void *self);
 
 /* Calls `each` for jobs whose state is not final, the oldest first. */
-int store_unfinished(struct store *store, void (*each)(void *self, const struct job_facts *facts), void *self);
+int store_unfinished(struct store *store, void (*each)(void *self, const struct job_facts *facts),
+		     void *self);
 
 #endif

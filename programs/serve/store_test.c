@@ -18,7 +18,8 @@ static void open_store(void)
 	char error[256] = "";
 
 	ck_assert_int_ge(sd_event_new(&event), 0);
-	ck_assert_msg(store_open(event, scratch_path("jobs.db"), &store, error, sizeof(error)) == 0, "%s", error);
+	ck_assert_msg(store_open(event, scratch_path("jobs.db"), &store, error, sizeof(error)) == 0,
+		      "%s", error);
 }
 
 static void close_store(void)
@@ -51,7 +52,10 @@ static void await(int calls)
 
 static struct job_facts facts_of(uint64_t id, const char *route, const char *fields)
 {
-	struct job_facts facts = { .id = id, .fields = (char *)(uintptr_t)fields, .exit_code = -1, .created_ms = 1000 + (int64_t)id };
+	struct job_facts facts = { .id = id,
+				   .fields = (char *)(uintptr_t)fields,
+				   .exit_code = -1,
+				   .created_ms = 1000 + (int64_t)id };
 
 	snprintf(facts.route, sizeof(facts.route), "%s", route);
 	return facts;
@@ -182,16 +186,19 @@ START_TEST(lists_are_filtered_and_paged_from_the_newest_on)
 	end(3, "a", JOB_LOST);
 	ck_assert_str_eq(list((struct store_filter){ .state = -1 }), "4 3 2 1 ");
 	ck_assert_str_eq(list((struct store_filter){ .state = -1, .limit = 2 }), "4 3 ");
-	ck_assert_str_eq(list((struct store_filter){ .state = -1, .before = 3, .limit = 2 }), "2 1 ");
+	ck_assert_str_eq(list((struct store_filter){ .state = -1, .before = 3, .limit = 2 }),
+			 "2 1 ");
 	ck_assert_str_eq(list((struct store_filter){ .state = JOB_QUEUED }), "4 1 ");
 	ck_assert_str_eq(list((struct store_filter){ .state = JOB_QUEUED, .oldest = 2 }), "4 ");
 	ck_assert_str_eq(list((struct store_filter){ .state = JOB_SUCCEEDED }), "2 ");
 	ck_assert_str_eq(list((struct store_filter){ .state = JOB_LOST }), "3 ");
 	ck_assert_str_eq(list((struct store_filter){ .state = -1, .route = "a" }), "4 3 1 ");
 	ck_assert_str_eq(list((struct store_filter){ .state = -1, .route = "a' OR 1 --" }), "");
-	ck_assert_str_eq(list((struct store_filter){ .state = -1, .names = names, .values = values, .n_fields = 1 }),
+	ck_assert_str_eq(list((struct store_filter){
+				 .state = -1, .names = names, .values = values, .n_fields = 1 }),
 			 "2 1 ");
-	ck_assert_str_eq(list((struct store_filter){ .state = -1, .names = names, .values = values, .n_fields = 2 }),
+	ck_assert_str_eq(list((struct store_filter){
+				 .state = -1, .names = names, .values = values, .n_fields = 2 }),
 			 "1 ");
 	listed[0] = '\0';
 	ck_assert_int_eq(store_unfinished(store, list_one, NULL), 0);
@@ -264,9 +271,12 @@ START_TEST(a_database_of_another_format_is_refused)
 
 	ck_assert_int_ge(sd_event_new(&event), 0);
 	ck_assert_int_eq(sqlite3_open(scratch_path("jobs.db"), &db), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_exec(db, "CREATE TABLE x(y); PRAGMA user_version = 99;", NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(
+		sqlite3_exec(db, "CREATE TABLE x(y); PRAGMA user_version = 99;", NULL, NULL, NULL),
+		SQLITE_OK);
 	sqlite3_close(db);
-	ck_assert_int_eq(store_open(event, scratch_path("jobs.db"), &store, error, sizeof(error)), -EPROTO);
+	ck_assert_int_eq(store_open(event, scratch_path("jobs.db"), &store, error, sizeof(error)),
+			 -EPROTO);
 	ck_assert_str_eq(error, "is a database of format 99, not 1");
 	event = sd_event_unref(event);
 }
@@ -282,9 +292,12 @@ START_TEST(what_is_no_database_or_cannot_be_opened_is_refused)
 		fputs("not a database ", file);
 	ck_assert_int_eq(fclose(file), 0);
 	ck_assert_int_ge(sd_event_new(&event), 0);
-	ck_assert_int_lt(store_open(event, scratch_path("jobs.db"), &store, error, sizeof(error)), 0);
+	ck_assert_int_lt(store_open(event, scratch_path("jobs.db"), &store, error, sizeof(error)),
+			 0);
 	ck_assert_str_eq(error, "file is not a database");
-	ck_assert_int_eq(store_open(event, scratch_path("nowhere/jobs.db"), &store, error, sizeof(error)), -EROFS);
+	ck_assert_int_eq(
+		store_open(event, scratch_path("nowhere/jobs.db"), &store, error, sizeof(error)),
+		-EROFS);
 	ck_assert_str_eq(error, "unable to open database file");
 	event = sd_event_unref(event);
 }

@@ -22,7 +22,7 @@
 #define WIRE_VERSION 1
 #define WIRE_LIMIT (160 << 10) /* bytes of a message; a socket's buffer takes it whole */
 
-#define WIRE_IDS 16384           /* of a WELCOME, at most; above any max_concurrent */
+#define WIRE_IDS 16384 /* of a WELCOME, at most; above any max_concurrent */
 
 enum wire_type {
 	WIRE_HELLO = 1,
@@ -43,7 +43,8 @@ struct wire_message {
 	int32_t reason;   /* STOP: enum journal_reason */
 	int32_t input;    /* START: enum input */
 	int64_t timeout_ns, kill_grace_ns, output_limit;
-	uint32_t urgent;        /* START: somebody waits for its slot, so ring at once when it ends */
+	/* START: somebody waits for its slot, so ring at once when it ends */
+	uint32_t urgent;
 	uint32_t n_argv, n_env; /* START: words that follow: argv, env, cwd, the program's path */
 };
 
