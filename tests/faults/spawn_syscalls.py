@@ -196,12 +196,18 @@ def cases_of(mode):
 def try_case(case):
     mode, call, error = case
     wrong = None
+    # A helper that stops a tree looks at every process of the machine: its numbers may reach those of
+    # the spawner, which then has to count up further.
+    far = call.process == 'helper' and call.number > NEAR
     for _ in range(3):  # scheduling decides how far a helper is when the second mark is written
-        run = Run(mode, [f'{call.name}:error={error}:when={call.number}'])
+        run = Run(mode, [f'{call.name}:error={error}:when={call.number}'], far=far)
         wrong = judge(run, mode, call, error)
         if not wrong or 'did not fail there' not in wrong:
             break
     return wrong
+
+
+NEAR = 30  # below what tests/children/spawner counts up to
 
 
 class SpawnSyscalls(unittest.TestCase):
