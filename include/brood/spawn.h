@@ -31,7 +31,8 @@
  * .contain puts a small helper process (a child subreaper, prctl(2)) between host and program.
  * Whatever the program starts, also by setsid or a double fork, then ends with the program, and
  * with the host: when the host dies or frees the handle, the kernel closes a socket and the
- * helper kills the tree. Out of reach: set-uid programs under an unprivileged host, and work
+ * helper kills the tree. (A child that the host forks without exec has a copy of that socket, and
+ * must end or exec, too.) Out of reach: set-uid programs under an unprivileged host, and work
  * handed to other daemons (at, cron, systemd, a container engine).
  *
  * Threads: start from any thread; a handle may be signalled by one thread while another waits.
