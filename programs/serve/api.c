@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "serve/body.h"
@@ -202,14 +203,6 @@ static json_t *time_json(int64_t ms)
 	at = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
 	snprintf(text + at, sizeof(text) - at, ".%03dZ", (int)(ms % 1000));
 	return json_string(text);
-}
-
-static int64_t realtime_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static int64_t positive(int64_t ms)

@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "serve/config.h"
 #include "serve/id.h"
@@ -104,14 +105,6 @@ static void watch(int fd, struct job *job, enum source source)
 
 	if (epoll_ctl(keeper.epoll, EPOLL_CTL_ADD, fd, &event) < 0)
 		log_event("keeper_fault", "what=epoll_ctl errno=%d", errno);
-}
-
-static int64_t realtime_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Everything held goes out in one write. A journal that cannot be written (disk full) must not

@@ -276,7 +276,6 @@ static void go_down(struct link *link)
 		log_event("keeper_ended", "code=unknown");
 	}
 	bury_orphans(link);
-	link->callbacks.down(link->callbacks.self);
 	sd_event_source_set_time_relative(link->retry, was_ready ? 0 : RETRY_NS / BROOD_USEC);
 	sd_event_source_set_enabled(link->retry, SD_EVENT_ONESHOT);
 }

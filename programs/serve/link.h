@@ -23,8 +23,6 @@ struct link_callbacks {
 	void (*record)(void *self, const struct journal_record *record);
 	/* The line takes messages again, after a send that said -EAGAIN. */
 	void (*writable)(void *self);
-	/* The keeper is gone; `ready` follows. */
-	void (*down)(void *self);
 };
 
 /* `state_fd` is the state directory, whose lock the caller holds. Returns 0, or -errno. */

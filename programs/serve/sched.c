@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "serve/id.h"
 #include "serve/journal.h"
@@ -45,14 +46,6 @@ struct sched {
 	bool running_armed;
 	size_t body_bytes; /* of stored jobs that wait */
 };
-
-static int64_t realtime_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* --- queues ------------------------------------------------------------------------------- */
 
@@ -489,10 +482,10 @@ static enum job_state state_of(const struct journal_record *record)
 									    JOB_FAILED;
 }
 
-static const char *reason_of(const struct sched *sched, const struct job *job,
-			     const struct journal_record *record, char *text, size_t size)
+/* Why it ended so, in words; "" when it simply succeeded. */
+static void write_reason(const struct job *job, const struct journal_record *record, char *text,
+			 size_t size)
 {
-	(void)sched;
 	if (record->end.reason == REASON_TIMEOUT && job->route != NULL)
 		snprintf(text, size, "ran longer than its timeout of %lld ms",
 			 (long long)(job->route->timeout_ns / BROOD_MSEC));
@@ -513,7 +506,6 @@ static const char *reason_of(const struct sched *sched, const struct job *job,
 		snprintf(text, size, "exited with status %d", record->end.value);
 	else
 		text[0] = '\0';
-	return text;
 }
 
 static void on_ended(struct sched *sched, struct job *job, const struct journal_record *record)
@@ -531,7 +523,7 @@ static void on_ended(struct sched *sched, struct job *job, const struct journal_
 	facts->bytes[0] = record->end.bytes[0];
 	facts->bytes[1] = record->end.bytes[1];
 	facts->truncated = record->end.truncated[0] || record->end.truncated[1];
-	reason_of(sched, job, record, facts->reason, sizeof(facts->reason));
+	write_reason(job, record, facts->reason, sizeof(facts->reason));
 	set_answer(job, ANSWER_ACCEPTED);
 	ended(sched, job);
 }
@@ -642,11 +634,6 @@ static void on_ready(void *self, const uint64_t *ids, size_t n)
 static void on_writable(void *self)
 {
 	pump(self);
-}
-
-static void on_down(void *self)
-{
-	(void)self; /* `ready` of the next keeper sorts everything */
 }
 
 /* --- doors -------------------------------------------------------------------------------- */
@@ -813,7 +800,6 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 		.ready = on_ready,
 		.record = on_record,
 		.writable = on_writable,
-		.down = on_down,
 	};
 	int r;
 
