@@ -15,9 +15,10 @@
  * form copies the page tables as fork does.
  *
  * The child starts clean: every descriptor from 3 on is closed but the ones listed, the signal
- * mask is empty, every disposition is the default (a realtime signal that the host began to ignore
- * after its first spawn excepted). Descriptors that brood opens never leak into
- * children started by other threads.
+ * mask is empty, every disposition is the default (excepted a realtime signal, or one of SIGILL,
+ * SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSTKFLT, SIGSYS, SIGURG, SIGWINCH, that the host began
+ * to ignore after its first spawn). Descriptors that brood opens never leak into children started
+ * by other threads.
  *
  * The handle is a pid *and* a pidfd, so a signal never hits a stranger that got a recycled
  * number. The library waits for its own children only, by pidfd; it never looks at others, and

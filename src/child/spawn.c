@@ -2,7 +2,9 @@
  *
  * The handle's lock guards `ended` and the moment of reaping: as long as the process is not
  * reaped its pid and its group cannot be recycled, so kill(-pid) under the lock never hits a
- * stranger. Waiting itself happens outside of the lock, on the pidfd. */
+ * stranger. Waiting itself happens outside of the lock, on the pidfd. A child without a group of
+ * its own is only ever signalled by its pidfd, so that one thread may wait and reap in one call
+ * outside of the lock (`reaping`); whoever meets -ECHILD meanwhile waits for that thread's record. */
 #include <brood/spawn.h>
 
 #include <dlfcn.h>
@@ -29,13 +31,15 @@
 
 struct brood_child {
 	pthread_mutex_t lock;
+	pthread_cond_t reaped;      /* `reaping` went from true to false */
 	struct bri_process process; /* our direct child: the program, or its container helper */
 	pid_t pid;                  /* the program */
 	uint64_t generation;        /* of the process that made the handle */
 	int control;                /* to the container helper; -1: not contained */
 	int streams[3];
 	bool own_group;
-	bool ended; /* reaped; `record` is final */
+	bool reaping; /* a thread is in reap_in_kernel() */
+	bool ended;   /* reaped; `record` is final */
 	brood_exit record;
 };
 
@@ -57,7 +61,7 @@ struct plan {
 	bool has_stdout; /* the caller has a descriptor 1 */
 	/* Contained only: what start.candidates and helper_argv point to. */
 	const char *helper_candidates[2];
-	char helper[PATH_MAX];
+	char *helper; /* owned */
 	char numbers[3][24];
 };
 
@@ -74,6 +78,7 @@ static void plan_fini(struct plan *plan)
 	free(plan->moves);
 	free(plan->limits);
 	free(plan->helper_argv);
+	free(plan->helper);
 }
 
 static int plan_words(struct plan *plan)
@@ -333,7 +338,10 @@ static int plan_contain(struct plan *plan)
 	size_t n = count(plan->candidates), at = 0;
 	int theirs, control = 3, r;
 
-	r = find_helper(plan->helper, sizeof(plan->helper));
+	plan->helper = malloc(PATH_MAX);
+	if (plan->helper == NULL)
+		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
+	r = find_helper(plan->helper, PATH_MAX);
 	if (r < 0)
 		return bri_fail(plan->opts->fail, "container", r, "%s", plan->helper);
 	r = bri_socketpair(&plan->control, &theirs);
@@ -491,6 +499,7 @@ int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_ch
 		return bri_fail(plan.opts->fail, "memory", ENOMEM, NULL);
 	*child = (brood_child){
 		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.reaped = PTHREAD_COND_INITIALIZER,
 		.process = { .pidfd = -1 },
 		.generation = bri_self_generation(),
 		.control = -1,
@@ -567,8 +576,12 @@ static int reap(brood_child *child)
 	r = bri_process_reap(&child->process, &child->record);
 	if (r == -EAGAIN)
 		return r;
-	if (r <
-	    0) { /* ignored SIGCHLD, or another's waitpid(-1): ended only when the pidfd says so */
+	while (r < 0 && child->reaping) /* it has it, and is about to say so */
+		pthread_cond_wait(&child->reaped, &child->lock);
+	if (child->ended)
+		return 0;
+	if (r < 0) {
+		/* ignored SIGCHLD, or another's waitpid(-1): ended only when the pidfd says so */
 		if (bri_wait_readable(child->process.pidfd, 0) < 0)
 			return -EAGAIN;
 		child->record.kind = BROOD_LOST;
@@ -580,6 +593,34 @@ static int reap(brood_child *child)
 	return 0;
 }
 
+/* Waits and reaps in one call, unless somebody else is at it; then, and when the status was taken
+ * by another, false: the pidfd tells. */
+static bool reap_in_kernel(brood_child *child)
+{
+	brood_exit record;
+	int r;
+
+	pthread_mutex_lock(&child->lock);
+	if (child->ended || child->reaping) {
+		pthread_mutex_unlock(&child->lock);
+		return false;
+	}
+	child->reaping = true;
+	record = child->record;
+	pthread_mutex_unlock(&child->lock);
+	r = bri_process_wait(&child->process, &record);
+	record.ended_ns = brood_now();
+	pthread_mutex_lock(&child->lock);
+	if (r == 0) {
+		child->record = record;
+		child->ended = true;
+	}
+	child->reaping = false;
+	pthread_cond_broadcast(&child->reaped);
+	pthread_mutex_unlock(&child->lock);
+	return r == 0;
+}
+
 int brood_child_wait(brood_child *child, int64_t timeout_ns, brood_exit *ret_exit)
 {
 	int64_t deadline;
@@ -588,6 +629,9 @@ int brood_child_wait(brood_child *child, int64_t timeout_ns, brood_exit *ret_exi
 	if (r < 0)
 		return r;
 	deadline = bri_deadline(timeout_ns);
+	if (deadline == BROOD_FOREVER && !child->own_group && child->control < 0 &&
+	    reap_in_kernel(child))
+		deadline = 0;
 	for (;;) {
 		/* "Just look" goes straight to the kernel's answer. */
 		if (deadline != 0 && (r = bri_wait_readable(child->process.pidfd, deadline)) < 0)
@@ -687,6 +731,7 @@ brood_child *brood_child_free(brood_child *child)
 		bri_closep(&child->streams[i]);
 	bri_closep(&child->control);
 	bri_closep(&child->process.pidfd);
+	pthread_cond_destroy(&child->reaped);
 	pthread_mutex_destroy(&child->lock);
 	free(child);
 	return NULL;

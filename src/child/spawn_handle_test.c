@@ -192,6 +192,46 @@ START_TEST(two_threads_may_wait_while_a_third_signals)
 }
 END_TEST
 
+static void *look_until_ended(void *argument)
+{
+	struct waiter *waiter = argument;
+
+	do
+		waiter->result = brood_child_wait(waiter->child, 0, &waiter->end);
+	while (waiter->result == -ETIMEDOUT);
+	return NULL;
+}
+
+/* Whoever of them reaps, nobody takes the status for lost. */
+START_TEST(waiting_and_looking_threads_get_the_same_record)
+{
+	for (int round = 0; round < 300; round++) {
+		brood_child *child =
+			start(BROOD_ARGV(CHILD("end"), "exit", "7"),
+			      &(brood_spawn_opts){ .group = round % 3 == 0 ? BROOD_GROUP_NEW :
+									     BROOD_GROUP_INHERIT });
+		struct waiter waiters[4];
+		pthread_t threads[4];
+
+		for (int i = 0; i < 4; i++) {
+			waiters[i] = (struct waiter){ .child = child };
+			ck_assert_int_eq(pthread_create(&threads[i], NULL,
+							i < 2 ? wait_forever : look_until_ended,
+							&waiters[i]),
+					 0);
+		}
+		for (int i = 0; i < 4; i++) {
+			pthread_join(threads[i], NULL);
+			ck_assert_int_eq(waiters[i].result, 0);
+			ck_assert_int_eq(waiters[i].end.kind, BROOD_EXITED);
+			ck_assert_int_eq(waiters[i].end.value, 7);
+			ck_assert_int_eq(waiters[i].end.ended_ns, waiters[0].end.ended_ns);
+		}
+		brood_child_free(child);
+	}
+}
+END_TEST
+
 START_TEST(the_pidfd_becomes_readable_at_the_end)
 {
 	brood_child *child = start_stay(false, (brood_spawn_opts){ .contain = CONTAINED });
@@ -294,6 +334,11 @@ START_TEST(an_ignored_sigchld_makes_the_status_lost)
 	ck_assert_int_eq(brood_child_wait(child, 0, NULL), -ETIMEDOUT);
 	ck_assert_int_eq(brood_child_wait(child, BROOD_MSEC, NULL), -ETIMEDOUT);
 	ck_assert_int_eq(brood_child_stop(child, BROOD_SEC, &end), 0);
+	ck_assert_int_eq(end.kind, BROOD_LOST);
+	brood_child_free(child);
+	/* Nor is a wait without end misled, which reaps in the kernel. */
+	child = start(BROOD_ARGV(CHILD("end"), "exit", "3"), NULL);
+	ck_assert_int_eq(brood_child_wait(child, BROOD_FOREVER, &end), 0);
 	ck_assert_int_eq(end.kind, BROOD_LOST);
 	brood_child_free(child);
 	/* A start that fails in the child leaves none behind either. */
@@ -592,6 +637,7 @@ int main(void)
 	add_for_both(waiting, a_wait_times_out_and_touches_nothing);
 	add_for_both(waiting, interrupting_signals_neither_end_nor_extend_a_wait);
 	add_for_both(waiting, two_threads_may_wait_while_a_third_signals);
+	tcase_add_test(waiting, waiting_and_looking_threads_get_the_same_record);
 	add_for_both(waiting, the_pidfd_becomes_readable_at_the_end);
 	add_for_both(signals, a_signal_reaches_the_program);
 	tcase_add_loop_test(signals, after_the_end_nothing_is_signalled, 0, 3);

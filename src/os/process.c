@@ -90,20 +90,20 @@ static int wait_pidfd(int pidfd, int options, siginfo_t *info, struct rusage *us
 
 	info->si_pid = 0;
 	do
-		r = syscall(SYS_waitid, P_PIDFD, pidfd, info, options | WEXITED | WNOHANG, usage);
+		r = syscall(SYS_waitid, P_PIDFD, pidfd, info, options | WEXITED, usage);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
 	return info->si_pid == 0 ? -EAGAIN : 0;
 }
 
-int bri_process_reap(const struct bri_process *process, brood_exit *record)
+static int reap(const struct bri_process *process, int options, brood_exit *record)
 {
 	struct rusage usage;
 	siginfo_t info;
 	int r;
 
-	r = wait_pidfd(process->pidfd, 0, &info, &usage);
+	r = wait_pidfd(process->pidfd, options, &info, &usage);
 	if (r < 0)
 		return r;
 	bri_exit_from_wait(info.si_code, info.si_status, record);
@@ -113,21 +113,28 @@ int bri_process_reap(const struct bri_process *process, brood_exit *record)
 	return 0;
 }
 
+int bri_process_reap(const struct bri_process *process, brood_exit *record)
+{
+	return reap(process, WNOHANG, record);
+}
+
+int bri_process_wait(const struct bri_process *process, brood_exit *record)
+{
+	return reap(process, 0, record);
+}
+
 int bri_process_peek(const struct bri_process *process)
 {
 	siginfo_t info;
 
-	return wait_pidfd(process->pidfd, WNOWAIT, &info, NULL);
+	return wait_pidfd(process->pidfd, WNOWAIT | WNOHANG, &info, NULL);
 }
 
 void bri_process_bury(const struct bri_process *process)
 {
 	siginfo_t info;
-	long r;
 
-	do
-		r = syscall(SYS_waitid, P_PIDFD, process->pidfd, &info, WEXITED, NULL);
-	while (r < 0 && errno == EINTR);
+	wait_pidfd(process->pidfd, 0, &info, NULL);
 }
 
 int brood_exit_code(const brood_exit *record)

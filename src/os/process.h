@@ -28,6 +28,11 @@ int bri_process_signal(const struct bri_process *process, int signum);
  * child, or its status was taken. */
 int bri_process_reap(const struct bri_process *process, brood_exit *record);
 
+/* Waits for the end of our child, however long, and reaps it: one system call where waiting on the
+ * pidfd and reaping are two. Meanwhile somebody else may reap it: -ECHILD. Returns as
+ * bri_process_reap(), but never -EAGAIN. */
+int bri_process_wait(const struct bri_process *process, brood_exit *record);
+
 /* Whether the process ended and waits to be reaped by us. Returns as bri_process_reap(), and
  * leaves it to be reaped. */
 int bri_process_peek(const struct bri_process *process);

@@ -40,9 +40,8 @@
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 
-#define SIGNALS 64        /* the kernel's _NSIG, on both our machines */
-#define FIRST_REALTIME 32 /* the kernel's SIGRTMIN; the C library keeps the first few for itself */
-#define CHILD_STACK 8192  /* the child calls a few small functions; signals are blocked */
+#define SIGNALS 64       /* the kernel's _NSIG, on both our machines */
+#define CHILD_STACK 8192 /* the child calls a few small functions; signals are blocked */
 
 /* In the child: its functions share the parent's memory and end in exec, not in return, so that a
  * sanitizer's notes on its frames would stay behind as false ones on the parent's stack. */
@@ -57,6 +56,14 @@
 
 typedef uint64_t kernel_sigset;
 
+#define BIT(signum) (UINT64_C(1) << ((signum)-1))
+
+/* Signals that hardly any process ignores: realtime ones (from the kernel's SIGRTMIN, 32, on), those
+ * that a fault raises, which ignoring does not stop, and those that do nothing by default. */
+#define RARE_SIGNALS                                                                    \
+	(~UINT64_C(0) << 31 | BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGABRT) | BIT(SIGBUS) | \
+	 BIT(SIGFPE) | BIT(SIGSEGV) | BIT(SIGSTKFLT) | BIT(SIGSYS) | BIT(SIGURG) | BIT(SIGWINCH))
+
 /* The kernel's struct sigaction, of which only the first member matters here. */
 union kernel_action {
 	uintptr_t handler;
@@ -67,7 +74,7 @@ struct child {
 	const struct bri_start *start;
 	struct bri_start_error *report;
 	kernel_sigset mask;     /* what the program starts with */
-	kernel_sigset realtime; /* realtime signals to reset, bit N-1 for signal N */
+	kernel_sigset rare;     /* those of RARE_SIGNALS that are ignored */
 	bool handlers_are_gone; /* by CLONE_CLEAR_SIGHAND */
 	pid_t parent;
 };
@@ -101,14 +108,13 @@ IN_CHILD static int fail_at(const struct child *child, enum bri_step step, int i
 	return -1;
 }
 
-/* The realtime signals that this process ignores. They are reset as all others are, but asking the
+/* The rare signals that this process ignores. They are reset as all others are, but asking the
  * kernel one by one costs as much as a tenth of a spawn, and nobody ignores them after start-up;
  * so they are read once, from /proc, and all are reset where that cannot be read. */
-static kernel_sigset ignored_realtime(void)
+static kernel_sigset ignored_rare(void)
 {
 	static _Atomic(uint64_t) known_in;
 	static _Atomic(kernel_sigset) known;
-	const kernel_sigset realtime = ~UINT64_C(0) << (FIRST_REALTIME - 1);
 	uint64_t generation = bri_self_generation();
 	bri_cleanup(bri_closep) int fd = -1;
 	char status[4096], *line;
@@ -121,8 +127,8 @@ static kernel_sigset ignored_realtime(void)
 	status[n < 0 ? 0 : n] = '\0';
 	line = strstr(status, "\nSigIgn:");
 	if (line == NULL || strchr(line + 1, '\n') == NULL) /* long lists of groups come before */
-		return realtime;
-	atomic_store(&known, strtoull(line + strlen("\nSigIgn:"), NULL, 16) & realtime);
+		return RARE_SIGNALS;
+	atomic_store(&known, strtoull(line + strlen("\nSigIgn:"), NULL, 16) & RARE_SIGNALS);
 	atomic_store(&known_in, generation);
 	return atomic_load(&known);
 }
@@ -131,12 +137,12 @@ static kernel_sigset ignored_realtime(void)
 IN_CHILD static int reset_dispositions(const struct child *child)
 {
 	static const union kernel_action zeros; /* SIG_DFL */
+	kernel_sigset skip = BIT(SIGKILL) | BIT(SIGSTOP);
 
+	if (child->handlers_are_gone)
+		skip |= RARE_SIGNALS & ~child->rare;
 	for (int signum = 1; signum <= SIGNALS; signum++) {
-		if (signum == SIGKILL || signum == SIGSTOP)
-			continue;
-		if (signum >= FIRST_REALTIME && child->handlers_are_gone &&
-		    (child->realtime >> (signum - 1) & 1) == 0)
+		if ((skip & BIT(signum)) != 0)
 			continue;
 		if (syscall(SYS_rt_sigaction, signum, &zeros, NULL, sizeof(kernel_sigset)) < 0)
 			return fail_at(child, BRI_STEP_SIGNALS, signum);
@@ -497,7 +503,7 @@ static int start_with(const struct bri_start *start, struct bri_start_error *rep
 		return -report->error;
 	}
 	child.mask = start->inherit_signals ? old : 0;
-	child.realtime = start->inherit_signals ? 0 : ignored_realtime();
+	child.rare = start->inherit_signals ? 0 : ignored_rare();
 	process.pid = clone_child(&child, share_memory, stack, sizeof(stack), &process.pidfd);
 	set_mask(&old, NULL);
 	if (process.pid < 0) {
