@@ -152,15 +152,7 @@ END_TEST
 
 static pid_t parent_of(pid_t pid)
 {
-	char path[64], text[512] = "";
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "re");
-	ck_assert_ptr_nonnull(file);
-	ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, file), 0);
-	(void)fclose(file);
-	return (pid_t)strtol(strrchr(text, ')') + 4, NULL, 10);
+	return (pid_t)strtol(stat_of(pid) + 2, NULL, 10);
 }
 
 START_TEST(a_killed_helper_takes_the_program_with_it)

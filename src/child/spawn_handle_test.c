@@ -535,15 +535,7 @@ END_TEST
 
 static char state_of(pid_t pid)
 {
-	char path[64], text[512] = "";
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "re");
-	ck_assert_ptr_nonnull(file);
-	ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, file), 0);
-	(void)fclose(file);
-	return strrchr(text, ')')[2];
+	return *stat_of(pid);
 }
 
 START_TEST(stop_ends_a_stopped_program)

@@ -221,3 +221,20 @@ bool has_signal(const char *mask, int signum)
 {
 	return strtoull(mask, NULL, 16) >> (signum - 1) & 1;
 }
+
+const char *stat_of(pid_t pid)
+{
+	static char text[512];
+	char path[64];
+	size_t size;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	size = fread(text, 1, sizeof(text) - 1, file);
+	ck_assert_uint_gt(size, 0);
+	(void)fclose(file);
+	text[size] = '\0';
+	return strrchr(text, ')') + 2;
+}

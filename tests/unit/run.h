@@ -80,4 +80,7 @@ bool has_signal(const char *mask, int signum);
 
 void nap_ms(int ms);
 
+/* /proc/PID/stat from the state on, the third field; until the next call. */
+const char *stat_of(pid_t pid);
+
 #endif
