@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct journal_reader reader = { .fd = memfd_create("journal", MFD_CLOEXEC) };
+	struct journal_reader reader = { .fd = memfd_create("journal", MFD_CLOEXEC),
+					 .newest = true };
 	struct journal_record record, sealed;
 	size_t n = size / sizeof(record);
 

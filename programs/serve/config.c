@@ -515,6 +515,7 @@ static const struct key route_keys[] = {
 	{ "kill_grace", read_duration, offsetof(struct route, kill_grace_ns), false },
 	{ "output_limit", read_size, offsetof(struct route, output_limit), false },
 	{ "body_limit", read_size, offsetof(struct route, body_limit), false },
+	{ "never_rerun", read_bool, offsetof(struct route, never_rerun), false },
 	{ NULL, NULL, 0, false },
 };
 

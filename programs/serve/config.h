@@ -33,6 +33,7 @@ struct route {
 	int64_t timeout_ns; /* 0: none */
 	int64_t kill_grace_ns;
 	int64_t output_limit, body_limit;
+	bool never_rerun;
 };
 
 struct config {

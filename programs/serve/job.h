@@ -31,6 +31,8 @@ struct job_facts {
 	int64_t bytes[2]; /* of stdout and stderr, kept */
 	bool truncated;
 	char reason[200]; /* why, when it did not simply exit; "" else */
+	/* never_rerun: the boot of the machine in which it may have been started; 0: it was not */
+	int64_t boot;
 };
 
 /* The word that a state has in answers; NULL beyond the last. */

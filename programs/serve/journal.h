@@ -1,14 +1,17 @@
 /* serve/journal.h - the keeper's record of what happened to jobs
  *
- * One file of fixed-size records, written by the keeper alone, read by the server, which folds it
- * into the store. A record is written whole by one write(2) before what it announces is acted on
+ * Files of fixed-size records, written by the keeper alone, read by the server, which folds them into
+ * the store. A record is written whole by one write(2) before what it announces is acted on
  * (BEGIN before the exec) or forgotten (END before the job's memory is freed): against SIGKILL of
  * either process nothing is lost. It is not fsynced: against power loss the store's own accept
  * record stands, and the job may run again.
  *
- * Every record has a sequence number, one more than the one before. The server remembers the last
- * one it has stored, so a record may be read twice and counts once; the file may be emptied when
- * all of it is stored. A record whose checksum is wrong (a torn write) ends the file. */
+ * Every record has a sequence number, one more than the one before. A segment is a file of the state
+ * directory, "journal-" and the number of its first record in hex. The keeper appends to the newest
+ * one, and begins another only when that one has reached JOURNAL_SEGMENT bytes; so a reader that has
+ * all of a segment of that size looks for the next. The server removes segments whose records are
+ * all in the store; the newest is never removed, so numbers are never given twice. A record may be
+ * read twice and counts once. What is not a record (a torn write) ends its segment. */
 #ifndef SERVE_JOURNAL_H
 #define SERVE_JOURNAL_H
 
@@ -59,16 +62,51 @@ void journal_seal(struct journal_record *record);
 /* Whether these bytes are a record as journal_seal() left it. */
 bool journal_is_record(const struct journal_record *record);
 
-/* Reads records one by one, the file in blocks. Zero but for `fd` and `offset` to begin with. */
+#define JOURNAL_SEGMENT (8 << 20) /* bytes, from which on the next one is begun */
+#define JOURNAL_HELD 256          /* records held back, at most */
+
+/* The keeper's end. */
+struct journal_writer {
+	int state_fd, fd;
+	off_t size;
+	bool torn;    /* behind `size` lies what could not be cut off */
+	uint64_t seq; /* of the last record, written or held */
+	size_t n_held;
+	struct journal_record held[JOURNAL_HELD];
+};
+
+/* Finds the end of what there is, and cuts off a torn record; begins the first segment. Returns 0 or
+ * -errno. */
+int journal_open(struct journal_writer *writer, int state_fd);
+
+/* Numbers, dates and seals a record, and holds it until journal_flush(). When there is no room, it
+ * flushes first; returns 0, or -errno and then the record is not held. */
+int journal_add(struct journal_writer *writer, struct journal_record *record, uint64_t id,
+		enum journal_type type);
+
+/* Writes all that is held in one write. Returns 0, or -errno and then all is still held and nothing
+ * of it in the file. */
+int journal_flush(struct journal_writer *writer);
+
+void journal_close(struct journal_writer *writer);
+
+/* The server's end. Reads records one by one, the file in blocks. Zero but for `state_fd`, and -1 in `fd`,
+ * to begin with. */
 struct journal_reader {
-	int fd;
-	off_t offset; /* of the next record */
-	size_t at, n; /* in `block` */
+	int state_fd, fd;
+	uint64_t first; /* the segment's name */
+	uint64_t seq;   /* of the last record read */
+	off_t offset;   /* of the next record */
+	bool newest;    /* there was no later segment */
+	size_t at, n;   /* in `block` */
 	struct journal_record block[32];
 };
 
 /* The next record. Returns 1, 0 at the end (or at a torn record), or -errno; after 0 it may be
  * called again when there is more. */
 int journal_read(struct journal_reader *reader, struct journal_record *ret_record);
+
+/* Removes the segments that lie before the one that begins with record `first`. Returns 0 or -errno. */
+int journal_trim(int state_fd, uint64_t first);
 
 #endif

@@ -48,7 +48,6 @@
 #define BUSY 4                   /* jobs that mean load: then … */
 /* … between two rings, so that the server is not woken for each record */
 #define RING_NS (BROOD_MSEC)
-#define BUFFERED 256 /* journal records held back */
 
 enum source {
 	SOURCE_LISTEN,
@@ -80,20 +79,17 @@ struct job {
 };
 
 static struct keeper {
-	int epoll, journal, connection;
+	int epoll, connection;
 	int children_file; /* the kernel's list of our children; -1: it has none */
 	int child_signals; /* signalfd of SIGCHLD */
 	bool marks, quit;
-	off_t journal_size;
-	uint64_t seq;
 	struct job *jobs;
 	size_t n_jobs;
 	int64_t idle_since;
 	bool ring;   /* the journal has news that were not rung for */
 	bool urgent; /* … that somebody waits for */
 	int64_t rang_at;
-	struct journal_record held[BUFFERED];
-	size_t n_held;
+	struct journal_writer journal;
 	struct start *starts, **starts_end; /* received, not begun */
 } keeper;
 
@@ -107,53 +103,16 @@ static void watch(int fd, struct job *job, enum source source)
 		log_event("keeper_fault", "what=epoll_ctl errno=%d", errno);
 }
 
-/* Everything held goes out in one write. A journal that cannot be written (disk full) must not
- * lose a record: it is tried again each turn, and no new job is begun meanwhile. */
-static int journal_flush(void)
+/* A journal that cannot be written (disk full) must not lose a record: it is tried again each
+ * second, and no new job is begun meanwhile. */
+static int flush(void)
 {
-	const char *from = (const char *)keeper.held;
-	const size_t size = keeper.n_held * sizeof(*keeper.held);
-	size_t left = size;
+	bool news = keeper.journal.n_held > 0;
+	int r = journal_flush(&keeper.journal);
 
-	while (left > 0) {
-		ssize_t n = write(keeper.journal, from, left);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int error = errno;
-
-			/* no torn record in the middle */
-			if (ftruncate(keeper.journal, keeper.journal_size) < 0)
-				log_event("keeper_fault", "what=ftruncate errno=%d", errno);
-			return -error;
-		}
-		from += n;
-		left -= (size_t)n;
-	}
-	if (keeper.n_held > 0)
+	if (r == 0 && news)
 		keeper.ring = true;
-	keeper.n_held = 0;
-	keeper.journal_size += (off_t)size;
-	return 0;
-}
-
-static int journal_add(struct journal_record *record, uint64_t id, enum journal_type type)
-{
-	if (keeper.n_held == BUFFERED) {
-		int r = journal_flush();
-
-		if (r < 0)
-			return r;
-	}
-	record->type = type;
-	record->id = id;
-	record->seq = keeper.seq + 1;
-	record->at_ms = realtime_ms();
-	journal_seal(record);
-	keeper.held[keeper.n_held++] = *record;
-	keeper.seq++;
-	return 0;
+	return r;
 }
 
 /* --- output ------------------------------------------------------------------------------- */
@@ -308,7 +267,7 @@ static void finish(struct job *job)
 		record.end.bytes[i] = job->bytes[i];
 		record.end.truncated[i] = job->truncated[i];
 	}
-	if (journal_add(&record, job->id, JOURNAL_END) < 0)
+	if (journal_add(&keeper.journal, &record, job->id, JOURNAL_END) < 0)
 		return; /* check_deadlines() comes back to it */
 	keeper.urgent = keeper.urgent || job->urgent;
 	close_job_files(job);
@@ -360,7 +319,7 @@ static void write_failure(uint64_t id, const brood_fail *fail)
 	snprintf(record.fail.step, sizeof(record.fail.step), "%s", fail->step);
 	snprintf(record.fail.text, sizeof(record.fail.text), "%.*s",
 		 (int)sizeof(record.fail.text) - 1, fail->text);
-	if (journal_add(&record, id, JOURNAL_FAIL) < 0)
+	if (journal_add(&keeper.journal, &record, id, JOURNAL_FAIL) < 0)
 		log_event("keeper_fault", "what=journal");
 }
 
@@ -448,7 +407,7 @@ static void job_started(struct job *job)
 		watch(job->pipes[i], job, i == 0 ? SOURCE_OUT : SOURCE_ERR);
 	}
 	watch(brood_child_pidfd(job->child), job, SOURCE_PROGRAM);
-	if (journal_add(&record, job->id, JOURNAL_START) < 0)
+	if (journal_add(&keeper.journal, &record, job->id, JOURNAL_START) < 0)
 		log_event("keeper_fault", "what=journal");
 }
 
@@ -492,7 +451,8 @@ static void start_add(const struct wire_message *message, size_t size, int body)
 	struct start *start = malloc(offsetof(struct start, message) + size);
 	struct job *job = calloc(1, sizeof(*job));
 
-	if (start == NULL || job == NULL || journal_add(&begin, message->id, JOURNAL_BEGIN) < 0) {
+	if (start == NULL || job == NULL ||
+	    journal_add(&keeper.journal, &begin, message->id, JOURNAL_BEGIN) < 0) {
 		write_failure(message->id, &(brood_fail){ .step = "memory", .error = ENOMEM });
 		free(start);
 		free(job);
@@ -554,7 +514,7 @@ static void start_all(void)
 		return;
 	keeper.starts = NULL;
 	keeper.starts_end = &keeper.starts;
-	begun = journal_flush();
+	begun = flush();
 	for (; start != NULL; start = next) {
 		next = start->next;
 		start_run(start, begun);
@@ -631,20 +591,6 @@ static void drop_connection(void)
 	keeper.idle_since = brood_now();
 }
 
-/* Told first, done second: a server that was not told would look for news behind the end. */
-static void truncate_journal(uint64_t seq)
-{
-	const struct wire_message done = { .type = WIRE_TRUNCATED };
-
-	if (seq != keeper.seq || keeper.n_held > 0 ||
-	    wire_send(keeper.connection, &done, sizeof(done), -1) < 0)
-		return;
-	if (ftruncate(keeper.journal, 0) < 0)
-		log_event("keeper_fault", "what=ftruncate errno=%d", errno);
-	else
-		keeper.journal_size = 0;
-}
-
 /* The journal is up to date when WELCOME goes out, and the ids of all jobs that live here follow. */
 static void welcome_server(void)
 {
@@ -654,11 +600,11 @@ static void welcome_server(void)
 	} welcome;
 	size_t n = 0;
 
-	journal_flush();
+	flush();
 	welcome.message = (struct wire_message){ .type = WIRE_WELCOME,
 						 .version = WIRE_VERSION,
 						 .id = (uint64_t)getpid(),
-						 .seq = keeper.seq };
+						 .seq = keeper.journal.seq };
 	for (const struct job *job = keeper.jobs; job != NULL && n < WIRE_IDS; job = job->next)
 		if (!job->done)
 			welcome.ids[n++] = job->id;
@@ -693,9 +639,6 @@ static void obey(const struct wire_message *message, size_t size, int descriptor
 		job = job_by_id(message->id);
 		if (job != NULL)
 			stop_job(job, (enum journal_reason)message->reason);
-		break;
-	case WIRE_TRUNCATE:
-		truncate_journal(message->seq);
 		break;
 	case WIRE_QUIT:
 		keeper.quit = true;
@@ -756,13 +699,13 @@ static int64_t ring(void)
 	const struct wire_message message = { .type = WIRE_RING };
 	int64_t now;
 
-	if (keeper.n_held == 0 && !keeper.ring)
+	if (keeper.journal.n_held == 0 && !keeper.ring)
 		return -1;
 	now = brood_now();
 	if (!keeper.urgent && keeper.n_jobs > BUSY && now - keeper.rang_at < RING_NS &&
-	    keeper.n_held < BUFFERED / 2)
+	    keeper.journal.n_held < JOURNAL_HELD / 2)
 		return RING_NS - (now - keeper.rang_at);
-	if (journal_flush() < 0)
+	if (flush() < 0)
 		return BROOD_SEC;
 	if (keeper.connection >= 0)
 		wire_send(keeper.connection, &message, sizeof(message), -1);
@@ -804,7 +747,7 @@ static void handle(const struct epoll_event *event)
 /* Frees what is done and written, now that no event of this turn can name it. */
 static void free_done(void)
 {
-	if (keeper.n_held > 0)
+	if (keeper.journal.n_held > 0)
 		return;
 	for (struct job **at = &keeper.jobs; *at != NULL;) {
 		struct job *job = *at;
@@ -817,22 +760,6 @@ static void free_done(void)
 		keeper.n_jobs--;
 		free(job);
 	}
-}
-
-/* The last record's number, and an end of the file that is a whole record. */
-static int open_journal(void)
-{
-	struct journal_record record;
-	struct journal_reader reader = { .offset = 0 };
-
-	keeper.journal = openat(STATE_FD, "journal", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (keeper.journal < 0)
-		return -errno;
-	reader.fd = keeper.journal;
-	while (journal_read(&reader, &record) == 1)
-		keeper.seq = record.seq;
-	keeper.journal_size = reader.offset;
-	return ftruncate(keeper.journal, reader.offset) < 0 ? -errno : 0;
 }
 
 static int set_up(void)
@@ -851,7 +778,7 @@ static int set_up(void)
 	if (fcntl(CONNECTION_FD, F_SETFL, O_NONBLOCK) < 0 ||
 	    fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	r = open_journal();
+	r = journal_open(&keeper.journal, STATE_FD);
 	if (r < 0)
 		return r;
 	prctl(PR_SET_NAME, "brood-keeper");
@@ -891,7 +818,7 @@ static int as_timeout(int64_t left, int64_t ring_in)
 
 static bool is_over(void)
 {
-	if (keeper.jobs != NULL || keeper.n_held > 0)
+	if (keeper.jobs != NULL || keeper.journal.n_held > 0)
 		return false;
 	return keeper.quit || (keeper.connection < 0 && brood_now() - keeper.idle_since > IDLE_NS);
 }

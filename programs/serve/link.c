@@ -19,8 +19,7 @@
 #include "serve/keeper.h"
 #include "serve/wire.h"
 
-#define JOURNAL_LIMIT (16 << 20) /* emptied when larger and all stored */
-#define RETRY_NS (BROOD_SEC)     /* between attempts to start a keeper */
+#define RETRY_NS (BROOD_SEC) /* between attempts to start a keeper */
 
 struct link {
 	sd_event *event;
@@ -29,8 +28,8 @@ struct link {
 	sd_event_source *children; /* SIGCHLD */
 	int state_fd, connection;
 	struct journal_reader journal;
-	uint64_t seq; /* of the last record read */
-	bool ready, emptying;
+	uint64_t kept_from; /* the journal's segment before which all were removed */
+	bool ready;
 	brood_child *keeper; /* NULL: one that was found */
 	struct link_callbacks callbacks;
 };
@@ -197,12 +196,12 @@ static void read_journal(struct link *link)
 	struct journal_record record;
 	int r;
 
-	while ((r = journal_read(&link->journal, &record)) == 1) {
-		link->seq = record.seq;
+	while ((r = journal_read(&link->journal, &record)) == 1)
 		link->callbacks.record(link->callbacks.self, &record);
-	}
 	if (r < 0)
 		log_event("journal_failed", "error=\"%s\"", strerror(-r));
+	if (link->journal.first != link->kept_from)
+		link->callbacks.segment(link->callbacks.self, link->journal.first);
 }
 
 static void take_message(struct link *link, const struct wire_message *message, size_t size)
@@ -222,11 +221,6 @@ static void take_message(struct link *link, const struct wire_message *message, 
 				      (size - sizeof(*message)) / sizeof(uint64_t));
 		break;
 	case WIRE_RING:
-		read_journal(link);
-		break;
-	case WIRE_TRUNCATED:
-		link->journal = (struct journal_reader){ .fd = link->journal.fd };
-		link->emptying = false;
 		read_journal(link);
 		break;
 	default:
@@ -264,7 +258,7 @@ static void go_down(struct link *link)
 	link->source = sd_event_source_unref(link->source);
 	close(link->connection);
 	link->connection = -1;
-	link->ready = link->emptying = false;
+	link->ready = false;
 	read_journal(link);
 	if (link->keeper != NULL) {
 		brood_exit end;
@@ -318,12 +312,9 @@ int link_open(sd_event *event, int state_fd, const struct link_callbacks *callba
 			       .state_fd = state_fd,
 			       .connection = -1,
 			       .callbacks = *callbacks,
-			       .journal = { .fd = -1 } };
-	link->journal.fd = openat(state_fd, "journal", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
-	r = link->journal.fd < 0 ? -errno : 0;
-	if (r == 0)
-		r = sd_event_add_time_relative(event, &link->retry, CLOCK_MONOTONIC, 0, 1000,
-					       on_retry, link);
+			       .journal = { .state_fd = state_fd, .fd = -1 } };
+	r = sd_event_add_time_relative(event, &link->retry, CLOCK_MONOTONIC, 0, 1000, on_retry,
+				       link);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(link->retry, SD_EVENT_OFF);
 	if (r >= 0) {
@@ -438,12 +429,14 @@ int link_stop(struct link *link, uint64_t id, enum journal_reason reason)
 	return say(link, &message);
 }
 
-void link_all_stored(struct link *link)
+void link_trim(struct link *link, uint64_t first)
 {
-	const struct wire_message message = { .type = WIRE_TRUNCATE, .seq = link->seq };
+	int r = journal_trim(link->state_fd, first);
 
-	if (link->ready && !link->emptying && link->journal.offset > JOURNAL_LIMIT)
-		link->emptying = say(link, &message) == 0;
+	if (r < 0)
+		log_event("journal_failed", "error=\"%s\"", strerror(-r));
+	else
+		link->kept_from = first;
 }
 
 void link_quit(struct link *link, int64_t timeout_ns)

@@ -21,6 +21,9 @@ struct link_callbacks {
 	void (*ready)(void *self, const uint64_t *ids, size_t n);
 	/* The next record of the journal. May repeat records after a restart. */
 	void (*record)(void *self, const struct journal_record *record);
+	/* The journal's segments before `first` are read; link_trim() when all of them is stored.
+	 * Comes again, with each ring, until then. */
+	void (*segment)(void *self, uint64_t first);
 	/* The line takes messages again, after a send that said -EAGAIN. */
 	void (*writable)(void *self);
 };
@@ -44,8 +47,8 @@ int link_start(struct link *link, const struct link_job *job);
 
 int link_stop(struct link *link, uint64_t id, enum journal_reason reason);
 
-/* To be called when every record read so far is stored: lets a large journal be emptied. */
-void link_all_stored(struct link *link);
+/* Removes the journal's segments before `first`: the store has all of it. */
+void link_trim(struct link *link, uint64_t first);
 
 /* Tells the keeper to stop its jobs and go, waits for its end up to `timeout_ns`, and reads its
  * last records. */

@@ -45,6 +45,9 @@ struct sched {
 	sd_event_source *running_timer;
 	bool running_armed;
 	size_t body_bytes; /* of stored jobs that wait */
+	int64_t boot;      /* of the machine, as a number; see job_facts */
+	uint64_t trim_first;
+	bool trimming; /* all that was read is on its way into the store */
 };
 
 /* --- queues ------------------------------------------------------------------------------- */
@@ -264,13 +267,40 @@ static void drop_body(struct sched *sched, struct job *job)
 
 static void ended(struct sched *sched, struct job *job);
 
+static void pump(struct sched *sched);
+
+static void on_marked(void *self, uint64_t id, int result)
+{
+	struct sched *sched = self;
+	struct job *job = sched_find(sched, id);
+
+	(void)result; /* updates are tried until they succeed */
+	if (job == NULL || job_is_final(job->facts.state))
+		return;
+	job->marked = true;
+	pump(sched);
+}
+
+/* A job that must never run twice is not started before the store knows that it may have been. */
+static bool is_marked(struct sched *sched, struct job *job)
+{
+	if (!job->route->never_rerun || job->marked)
+		return true;
+	if (job->facts.boot != sched->boot) {
+		job->facts.boot = sched->boot;
+		store_update_now(sched->store, &job->facts, on_marked, sched);
+	}
+	return false;
+}
+
 /* START for every job that is ready, as long as the keeper takes them. */
 static void pump(struct sched *sched)
 {
 	struct job *job;
 	int r;
 
-	while (!sched->held && link_is_ready(sched->link) && (job = sched->ready.first) != NULL) {
+	while (!sched->held && link_is_ready(sched->link) && (job = sched->ready.first) != NULL &&
+	       is_marked(sched, job)) {
 		r = job->body != NULL ?
 			    0 :
 			    store_body(sched->store, job->facts.id, &job->body, &job->size);
@@ -385,8 +415,6 @@ static void on_end_stored(void *self, uint64_t id, int result)
 	(void)result; /* updates are tried until they succeed */
 	if (job != NULL)
 		forget(sched, job);
-	if (sched->oldest == NULL)
-		link_all_stored(sched->link);
 }
 
 /* The state is final: the slot is free at once, the record follows. */
@@ -538,6 +566,7 @@ static void on_record(void *self, const struct journal_record *record)
 	switch ((enum journal_type)record->type) {
 	case JOURNAL_BEGIN:
 		job->begun = true;
+		job->begun_seq = record->seq;
 		break;
 	case JOURNAL_START:
 		on_started(sched, job, record);
@@ -549,6 +578,30 @@ static void on_record(void *self, const struct journal_record *record)
 		on_ended(sched, job, record);
 		break;
 	}
+}
+
+static void on_all_stored(void *self, uint64_t id, int result)
+{
+	struct sched *sched = self;
+
+	(void)id, (void)result;
+	sched->trimming = false;
+	link_trim(sched->link, sched->trim_first);
+}
+
+/* A segment is needed no more when the store says of each of its jobs that it runs or how it ended. */
+static void on_segment(void *self, uint64_t first)
+{
+	struct sched *sched = self;
+
+	if (sched->trimming)
+		return;
+	for (const struct job *job = sched->oldest; job != NULL; job = job->next)
+		if (job->begun && job->begun_seq < first && job->facts.state == JOB_QUEUED)
+			return; /* about to start; we are asked again */
+	sched_store_running(sched);
+	sched->trim_first = first;
+	sched->trimming = store_sync(sched->store, on_all_stored, sched) == 0;
 }
 
 /* --- the keeper comes and goes ------------------------------------------------------------ */
@@ -594,10 +647,21 @@ static void bury_lost(struct sched *sched, size_t n_lost)
 /* A job that the keeper does not have and never began: it is started, in its turn. */
 static void place_again(struct sched *sched, struct job *job)
 {
-	if (job->route == NULL) {
+	if (job->cancelled) {
+		job->facts.state = JOB_CANCELLED;
+		snprintf(job->facts.reason, sizeof(job->facts.reason),
+			 "cancelled on request, before it was started");
+		ended(sched, job);
+	} else if (job->route == NULL) {
 		job->facts.state = JOB_FAILED;
 		snprintf(job->facts.reason, sizeof(job->facts.reason),
 			 "its route is no longer configured");
+		ended(sched, job);
+	} else if (job->route->never_rerun && job->facts.boot != 0 &&
+		   job->facts.boot != sched->boot) {
+		job->facts.state = JOB_LOST;
+		snprintf(job->facts.reason, sizeof(job->facts.reason),
+			 "the machine stopped when it may have been running");
 		ended(sched, job);
 	} else if (job->sent) {
 		job->sent = false;
@@ -620,6 +684,8 @@ static void on_ready(void *self, const uint64_t *ids, size_t n)
 			if (!job->has_slot)
 				take_slot(sched, job);
 			job->sent = job->begun = true;
+			if (job->cancelled)
+				link_stop(sched->link, job->facts.id, REASON_CANCEL);
 		} else if (job->begun || job->facts.state == JOB_RUNNING) {
 			job->lost = true;
 			n_lost++;
@@ -684,6 +750,7 @@ int sched_submit(struct sched *sched, const struct route *route, char *body, siz
 		return -EBUSY;
 	}
 	facts.id = id_next(sched->last_id, facts.created_ms);
+	facts.boot = slot && route->never_rerun ? sched->boot : 0;
 	snprintf(facts.route, sizeof(facts.route), "%s", route->name);
 	job = job_new(&facts, fields, json_dumps(fields, JSON_COMPACT));
 	if (job == NULL ||
@@ -693,6 +760,7 @@ int sched_submit(struct sched *sched, const struct route *route, char *body, siz
 	}
 	sched->last_id = facts.id;
 	stats->accepted++;
+	job->marked = slot;
 	job->route = route;
 	job->body = body;
 	job->size = size;
@@ -710,6 +778,8 @@ void sched_cancel(struct sched *sched, struct job *job)
 	if (job_is_final(job->facts.state))
 		return;
 	if (job->sent) {
+		job->cancelled =
+			true; /* said again to the next keeper, should this one not hear it */
 		link_stop(sched->link, job->facts.id, REASON_CANCEL);
 		return;
 	}
@@ -774,11 +844,26 @@ static void load_job(void *self, const struct job_facts *facts)
 	if (job == NULL)
 		return; /* found again at the next start */
 	job->stored = true;
+	job->marked = facts->boot == sched->boot;
 	job->answer = ANSWER_ACCEPTED;
 	for (size_t i = 0; i < sched->config->n_routes; i++)
 		if (strcmp(sched->config->routes[i].name, facts->route) == 0)
 			job->route = &sched->config->routes[i];
 	table_add(sched, job);
+}
+
+/* A number that is another one after the machine was started again. */
+static int64_t boot_number(void)
+{
+	char text[16] = "";
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+	int64_t number = 0;
+
+	if (file != NULL && fgets(text, sizeof(text), file) != NULL)
+		number = strtoll(text, NULL, 16) << 16 | strtoll(text + 9, NULL, 16);
+	if (file != NULL)
+		(void)fclose(file);
+	return number != 0 ? number : 1;
 }
 
 static void find_home(struct sched *sched)
@@ -799,6 +884,7 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 		.self = sched,
 		.ready = on_ready,
 		.record = on_record,
+		.segment = on_segment,
 		.writable = on_writable,
 	};
 	int r;
@@ -808,6 +894,7 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 	sched->config = config;
 	sched->store = store;
 	sched->state_fd = state_fd;
+	sched->boot = boot_number();
 	find_home(sched);
 	queue_init(&sched->ready);
 	sched->queues = calloc(config->n_routes, sizeof(*sched->queues));

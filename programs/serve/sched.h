@@ -42,8 +42,11 @@ struct job {
 	bool has_slot;
 	bool queued;         /* in its route's queue */
 	bool sent;           /* START went out */
-	bool begun;          /* the journal has its BEGIN */
+	bool marked;         /* never_rerun: the store knows that it may have been started */
+	bool begun;          /* the journal has its BEGIN … */
+	uint64_t begun_seq;  /* … there */
 	bool lost;           /* the keeper that had it is gone */
+	bool cancelled;      /* its keeper was asked to end it, or will be */
 	bool running_stored; /* the store has been told that it runs */
 	bool body_counted;   /* among the bodies that are kept for waiting jobs */
 	enum answer answer;

@@ -13,7 +13,7 @@
 
 #include "common/log.h"
 
-#define FORMAT 1 /* PRAGMA user_version */
+#define FORMAT 2 /* PRAGMA user_version */
 #define BUSY 4   /* writes in one commit that mean load: then … */
 /* … from one commit's start to the next one's, so that more ride on one fsync */
 #define COMMIT_NS 1000000
@@ -24,19 +24,24 @@ static const char schema[] =
 	" id INTEGER PRIMARY KEY, route TEXT NOT NULL, fields TEXT NOT NULL, state INTEGER NOT NULL,"
 	" exit_code INTEGER, signal INTEGER, pid INTEGER, created INTEGER, started INTEGER, finished INTEGER,"
 	" run INTEGER, user INTEGER, system INTEGER, max_rss INTEGER, out_bytes INTEGER, err_bytes INTEGER,"
-	" truncated INTEGER, reason TEXT, body BLOB);"
+	" truncated INTEGER, reason TEXT, body BLOB, boot INTEGER);"
 	/* The common end, success, stays out of the index: it is found by id soon enough. */
 	"CREATE INDEX job_state ON job(state, id) WHERE state > 2;"
 	"CREATE TABLE field(name TEXT NOT NULL, value TEXT NOT NULL, id INTEGER NOT NULL,"
 	" PRIMARY KEY(name, value, id)) WITHOUT ROWID;"
 	"PRAGMA application_id = 0x62726f64;"
-	"PRAGMA user_version = 1;";
+	"PRAGMA user_version = 2;";
+
+static const char from_format_1[] = "BEGIN IMMEDIATE;"
+				    "ALTER TABLE job ADD COLUMN boot INTEGER;"
+				    "PRAGMA user_version = 2;"
+				    "COMMIT;";
 
 #define COLUMNS                                                                                                     \
 	"id, route, fields, state, exit_code, signal, pid, created, started, finished, run, user, system, max_rss," \
-	" out_bytes, err_bytes, truncated, reason"
+	" out_bytes, err_bytes, truncated, reason, boot"
 
-enum kind { INSERT, UPDATE, BARRIER };
+enum kind { INSERT, UPDATE, BARRIER, SYNC };
 
 struct op {
 	struct op *next;
@@ -158,6 +163,7 @@ static int write_insert(struct store *store, const struct op *op)
 	sqlite3_bind_int(s, 4, op->facts.state);
 	sqlite3_bind_int64(s, 5, op->facts.created_ms);
 	sqlite3_bind_blob64(s, 6, op->body, op->size, SQLITE_STATIC);
+	sqlite3_bind_int64(s, 7, op->facts.boot);
 	r = run(s);
 	return r < 0 ? r : insert_fields(store, op);
 }
@@ -182,6 +188,7 @@ static int write_update(struct store *store, const struct op *op)
 	sqlite3_bind_int64(s, at++, facts->bytes[1]);
 	sqlite3_bind_int(s, at++, facts->truncated);
 	sqlite3_bind_text(s, at++, facts->reason, -1, SQLITE_STATIC);
+	sqlite3_bind_int64(s, at++, facts->boot);
 	sqlite3_bind_int(s, at++, job_is_final(facts->state));
 	sqlite3_bind_int64(s, at, (int64_t)facts->id);
 	return run(s);
@@ -208,7 +215,7 @@ static size_t count_writes(const struct op *ops)
 	size_t n = 0;
 
 	for (; ops != NULL; ops = ops->next)
-		n += ops->kind != BARRIER;
+		n += ops->kind == INSERT || ops->kind == UPDATE;
 	return n;
 }
 
@@ -233,7 +240,7 @@ static void sort_out(struct store *store, struct op *ops, int result)
 	for (struct op *op = ops, *next; op != NULL; op = next) {
 		next = op->next;
 		op->result = op->kind == INSERT ? result : 0;
-		if (op->kind == UPDATE && result < 0)
+		if ((op->kind == UPDATE || op->kind == SYNC) && result < 0)
 			list_append(&again, op);
 		else
 			list_append(&store->finished, op);
@@ -414,6 +421,17 @@ int store_barrier(struct store *store, store_done *done, void *self)
 	return urgent(store, op_new(BARRIER, NULL, done, self));
 }
 
+int store_update_now(struct store *store, const struct job_facts *facts, store_done *done,
+		     void *self)
+{
+	return urgent(store, op_new(UPDATE, facts, done, self));
+}
+
+int store_sync(struct store *store, store_done *done, void *self)
+{
+	return urgent(store, op_new(SYNC, NULL, done, self));
+}
+
 size_t store_pending(const struct store *store)
 {
 	return store->pending;
@@ -474,6 +492,7 @@ static void read_facts(sqlite3_stmt *s, struct job_facts *facts)
 	if (sqlite3_column_type(s, at) != SQLITE_NULL)
 		snprintf(facts->reason, sizeof(facts->reason), "%s",
 			 (const char *)sqlite3_column_text(s, at));
+	facts->boot = sqlite3_column_int64(s, at + 1);
 }
 
 int store_get(struct store *store, uint64_t id, struct job_facts *ret_facts)
@@ -638,6 +657,11 @@ static int prepare_schema(struct store *store, char *error, size_t size)
 			goto failed;
 		return 0;
 	}
+	if (format == 1) {
+		if (sqlite3_exec(store->writer, from_format_1, NULL, NULL, NULL) != SQLITE_OK)
+			goto failed;
+		return 0;
+	}
 	if (format == FORMAT)
 		return 0;
 	snprintf(error, size, "is a database of format %d, not %d", format, FORMAT);
@@ -658,11 +682,11 @@ static int prepare_statements(struct store *store, char *error, size_t size)
 		{ store->writer, &store->commit, "COMMIT" },
 		{ store->writer, &store->rollback, "ROLLBACK" },
 		{ store->writer, &store->insert,
-		  "INSERT INTO job(id, route, fields, state, created, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6)" },
+		  "INSERT INTO job(id, route, fields, state, created, body, boot) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)" },
 		{ store->writer, &store->update,
 		  "UPDATE job SET state=?1, exit_code=?2, signal=?3, pid=?4, started=?5, finished=?6, run=?7, user=?8,"
 		  " system=?9, max_rss=?10, out_bytes=?11, err_bytes=?12, truncated=?13, reason=?14,"
-		  " body=CASE ?15 WHEN 1 THEN NULL ELSE body END WHERE id=?16" },
+		  " boot=?15, body=CASE ?16 WHEN 1 THEN NULL ELSE body END WHERE id=?17" },
 		{ store->writer, &store->field,
 		  "INSERT OR IGNORE INTO field(name, value, id) VALUES(?1, ?2, ?3)" },
 		{ store->reader, &store->get, "SELECT " COLUMNS " FROM job WHERE id=?1" },

@@ -36,7 +36,14 @@ int store_insert(struct store *store, const struct job_facts *facts, const char 
 /* The job as it is now; its body goes once the state is final. Copies all. `done` may be NULL. */
 int store_update(struct store *store, const struct job_facts *facts, store_done *done, void *self);
 
-/* Calls `done` when all writes so far are done. */
+/* The same, for those who wait for it. */
+int store_update_now(struct store *store, const struct job_facts *facts, store_done *done,
+		     void *self);
+
+/* Calls `done` when all writes so far were committed, however long the disk stays full. */
+int store_sync(struct store *store, store_done *done, void *self);
+
+/* Calls `done` when all writes so far were tried. */
 int store_barrier(struct store *store, store_done *done, void *self);
 
 /* How many writes are not done yet. */

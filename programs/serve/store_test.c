@@ -277,7 +277,7 @@ START_TEST(a_database_of_another_format_is_refused)
 	sqlite3_close(db);
 	ck_assert_int_eq(store_open(event, scratch_path("jobs.db"), &store, error, sizeof(error)),
 			 -EPROTO);
-	ck_assert_str_eq(error, "is a database of format 99, not 1");
+	ck_assert_str_eq(error, "is a database of format 99, not 2");
 	event = sd_event_unref(event);
 }
 END_TEST

@@ -8,8 +8,6 @@
  *	WELCOME   version, and behind it the ids (64 bits each) of all jobs that live in the keeper
  *	START     id, limits, words (argv, env, cwd, program); descriptor: the body (a memfd)
  *	STOP      id, reason: terminate, grace, kill
- *	TRUNCATE  seq: all up to it is stored; the journal is emptied if that is its end,
- *	TRUNCATED and this says so
  *	QUIT      stop every job that still runs, then exit
  *
  * Both ends are one executable; HELLO carries its version, and another version is refused. */
@@ -19,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define WIRE_LIMIT (160 << 10) /* bytes of a message; a socket's buffer takes it whole */
 
 #define WIRE_IDS 16384 /* of a WELCOME, at most; above any max_concurrent */
@@ -30,8 +28,6 @@ enum wire_type {
 	WIRE_RING,
 	WIRE_START,
 	WIRE_STOP,
-	WIRE_TRUNCATE,
-	WIRE_TRUNCATED,
 	WIRE_QUIT,
 };
 
@@ -39,7 +35,7 @@ struct wire_message {
 	uint32_t type;
 	uint32_t version; /* HELLO, WELCOME */
 	uint64_t id;      /* START, STOP; WELCOME: the keeper's pid */
-	uint64_t seq;     /* WELCOME: the last one written; TRUNCATE */
+	uint64_t seq;     /* WELCOME: the last one written */
 	int32_t reason;   /* STOP: enum journal_reason */
 	int32_t input;    /* START: enum input */
 	int64_t timeout_ns, kill_grace_ns, output_limit;

@@ -5,14 +5,28 @@ keeper killed   its jobs are lost, and what is left of them is killed; a new kee
 both killed     the same at the next start
 SIGTERM         what runs may end, within drain_timeout; what waits is for the next start
 """
+import contextlib
 import os
 import signal
+import sqlite3
+import struct
 import subprocess
 import threading
 import time
 import unittest
+import zlib
 
 from server import BROOD, FINAL, TREE, OwnServerTest, Server, eventually, gate, is_alive, process
+
+SEGMENT = 8 << 20
+RECORD = struct.Struct('=IIQQq192s')  # check, type, seq, id, at_ms, the rest
+
+
+def record(seq):
+    """A record of the journal: the start of a job that is not in the store."""
+    rest = RECORD.pack(0, 2, seq, 17, 0, bytes(192))[4:]
+    return struct.pack('=I', zlib.crc32(rest)) + rest
+
 
 ONCE = 'echo $BROOD_JOB_ID >> starts; '
 ROUTES = ({'name': 'run'}, {'name': 'one', 'max_concurrent': 1, 'queue': 20})
@@ -284,7 +298,7 @@ class BothKilled(Restart):
         ended = server.run('exit 3')
         server.kill()
         server.kill_keeper()
-        with open(os.path.join(server.state, 'journal'), 'ab') as file:
+        with open(os.path.join(server.state, 'journal-0000000000000001'), 'ab') as file:
             file.write(b'\x01garbage' * 20)
         server.start()
         self.assertEqual(server.job(ended['id']), ended)
@@ -294,6 +308,45 @@ class BothKilled(Restart):
         server.kill_keeper()
         server.start()
         self.assertEqual(server.job(job['id']), job)
+
+    def stop_in_mid_life(self, server):
+        server.kill()
+        server.kill_keeper()
+
+    def test_a_full_segment_of_the_journal_is_followed_by_another_and_removed(self):
+        server = self.serve()
+        ended = server.run('exit 3')
+        running = server.submit(gate())
+        server.await_running(running)
+        self.stop_in_mid_life(server)
+        first = os.path.join(server.state, 'journal-0000000000000001')
+        with open(first, 'ab') as file:  # records of jobs that nobody knows
+            number = file.tell() // RECORD.size
+            for seq in range(number + 1, SEGMENT // RECORD.size + 2):
+                file.write(record(seq))
+        server.start()
+        self.assertEqual(server.job(ended['id']), ended)
+        self.assertEqual(server.ended(running)['state'], 'lost')
+        self.assertEqual(server.run()['state'], 'succeeded')
+        eventually(lambda: not os.path.exists(first), 'end of the old segment')
+        self.assertEqual(server.run()['state'], 'succeeded')
+        self.assertEqual(len([name for name in os.listdir(server.state) if name.startswith('journal')]), 1)
+        self.stop_in_mid_life(server)
+        server.start()
+        self.assertEqual(server.job(ended['id']), ended)
+        self.assertEqual(server.run()['state'], 'succeeded')
+
+    def test_a_state_directory_of_before_is_taken_over(self):
+        server = self.serve()
+        ended = server.run('echo kept; exit 3')
+        self.assertEqual(server.stop(), 0)
+        os.rename(os.path.join(server.state, 'journal-0000000000000001'), os.path.join(server.state, 'journal'))
+        with contextlib.closing(sqlite3.connect(os.path.join(server.state, 'jobs.db'))) as store:
+            store.executescript('ALTER TABLE job DROP COLUMN boot; PRAGMA user_version = 1;')
+        server.start()
+        self.assertEqual(server.job(ended['id']), ended)
+        self.assertEqual(server.output(ended['id']), b'kept\n')
+        self.assertEqual(server.run()['state'], 'succeeded')
 
     def test_nothing_of_another_server_is_touched(self):
         other = self.serve()
@@ -310,6 +363,53 @@ class BothKilled(Restart):
         self.assertEqual(other.job(job)['state'], 'running')
         other.delete(job)
         self.assertEqual(other.ended(job)['state'], 'cancelled')
+
+
+class PowerLoss(Restart):
+    """Both are killed, and what was not fsynced is taken away: the journal. The store's note of the boot is changed,
+    as a new start of the machine would."""
+
+    def lose_power(self, server):
+        os.kill(server.process.pid, signal.SIGSTOP)
+        server.kill_keeper()
+        server.kill()
+        for pid in server.job_processes():
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not server.processes(), 'end of all')
+        for name in os.listdir(server.state):
+            if name.startswith('journal-'):
+                os.unlink(os.path.join(server.state, name))
+        with contextlib.closing(sqlite3.connect(os.path.join(server.state, 'jobs.db'))) as store:
+            store.execute('UPDATE job SET boot = boot + 1 WHERE boot != 0')
+            store.execute('UPDATE job SET state = 0 WHERE state = 1')
+            store.commit()
+
+    def test_a_job_without_a_recorded_end_runs_again_unless_it_must_not(self):
+        server = self.serve({'name': 'run', 'max_concurrent': 1, 'queue': 9},
+                            {'name': 'once', 'never_rerun': True, 'max_concurrent': 1, 'queue': 9})
+        jobs = {route: server.submit(ONCE + gate(), route) for route in ('run', 'once')}
+        later = {route: server.submit(ONCE, route) for route in jobs}
+        eventually(lambda: len(self.starts(server)) == 2, 'two starts')
+        self.lose_power(server)
+        server.start()
+        self.assertEqual(server.ended(jobs['once'])['state'], 'lost')
+        self.assertIn('the machine stopped', server.job(jobs['once'])['reason'])
+        server.write('gate', '')
+        for job in (jobs['run'], *later.values()):
+            self.assertEqual(server.ended(job)['state'], 'succeeded')
+        self.assertEqual(sorted(self.starts(server)), sorted([*jobs.values(), jobs['run'], *later.values()]))
+
+    def test_a_kill_alone_is_no_power_loss(self):
+        server = self.serve({'name': 'once', 'never_rerun': True, 'max_concurrent': 1, 'queue': 9})
+        first = server.submit(ONCE + gate(), 'once')
+        jobs = [server.submit(ONCE, 'once') for _ in range(3)]
+        server.await_running(first)
+        server.kill()
+        server.start()
+        server.write('gate', '')
+        for job in (first, *jobs):
+            self.assertEqual(server.ended(job)['state'], 'succeeded')
+        self.assertEqual(self.starts(server), [first, *jobs])
 
 
 class TwoServers(Restart):
