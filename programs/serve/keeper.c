@@ -1,15 +1,12 @@
-/* Invariants.
+/* Invariants, beside those of serve/runner.h.
  *
- * 1. A job is in `jobs` from before its BEGIN record until its END (or FAIL) record is written.
- * 2. BEGIN is in the journal before the program can run; END before the job is forgotten. Records are
+ * 1. BEGIN is in the journal before the program can run; END before the job is forgotten. Records are
  *    held back for RING_NS at the most, so that a busy keeper writes and rings once for many.
- * 3. After END no process of the job is alive: the keeper is the subreaper of all it starts, so
- *    what a job abandons becomes a child of ours and is known by its mark (serve/mark.h). A child
- *    of ours that is neither a running job's program nor marked as a running job's is killed.
- *    (Out of reach: set-uid programs when we are not root; the wait for them is bounded.)
- * 4. A job's pipes are read until they are empty at its end, never "to the end": a descendant
- *    that holds them cannot hold us.
- * 5. Nothing here waits: sockets and pipes are non-blocking, files are local. */
+ * 2. The server has the read ends of a job's pipes, or they wait in its socket, before the program can
+ *    run: should we die, the server inherits our children and goes on with them.
+ * 3. A program's limit RLIMIT_RTTIME, its mark, is set before the program can run: a child of a dead keeper
+ *    that has none has not run.
+ * 4. Nothing here waits: sockets and pipes are non-blocking, files are local. */
 #include "serve/keeper.h"
 
 #include <brood/brood.h>
@@ -38,70 +35,34 @@
 #include "serve/journal.h"
 #include "serve/mark.h"
 #include "serve/output.h"
+#include "serve/runner.h"
 #include "serve/wire.h"
 
 #define STATE_FD 3
 #define LISTEN_FD 4
 #define CONNECTION_FD 5
 #define IDLE_NS (10 * BROOD_SEC) /* without server and jobs, then we go */
-#define BURY_NS (5 * BROOD_SEC)  /* for descendants that were killed and are not gone */
 #define BUSY 4                   /* jobs that mean load: then … */
 /* … between two rings, so that the server is not woken for each record */
 #define RING_NS (BROOD_MSEC)
 
-enum source {
-	SOURCE_LISTEN,
-	SOURCE_CONNECTION,
-	SOURCE_CHILDREN,
-	SOURCE_PROGRAM,
-	SOURCE_OUT,
-	SOURCE_ERR
-};
+#define STARTS 100 /* that are begun together, at most */
 
-struct job {
-	struct job *next;
-	uint64_t id;
-	brood_child *child;
-	pid_t pid;
-	int pipes[2]; /* read ends of stdout and stderr; -1: closed */
-	int files[2]; /* -1: nothing was written yet */
-	int64_t bytes[2];
-	bool truncated[2];
-	bool input_file, urgent;
-	int64_t output_limit, kill_grace_ns;
-	int64_t deadline;      /* of its time; BROOD_FOREVER: none */
-	int64_t kill_deadline; /* after a terminate; 0: not yet asked to end */
-	enum journal_reason reason;
-	bool ended; /* the program is reaped, its descendants are not gone */
-	brood_exit end;
-	int64_t bury_deadline;
-	bool done; /* END is written; freed at the end of the turn */
-};
+enum source { SOURCE_LISTEN = RUN_SOURCES, SOURCE_CONNECTION, SOURCE_CHILDREN };
 
 static struct keeper {
 	int epoll, connection;
-	int children_file; /* the kernel's list of our children; -1: it has none */
 	int child_signals; /* signalfd of SIGCHLD */
 	bool marks, quit;
-	struct job *jobs;
-	size_t n_jobs;
+	struct runner runner;
 	int64_t idle_since;
 	bool ring;   /* the journal has news that were not rung for */
 	bool urgent; /* … that somebody waits for */
 	int64_t rang_at;
 	struct journal_writer journal;
 	struct start *starts, **starts_end; /* received, not begun */
+	size_t n_starts;
 } keeper;
-
-/* What epoll gives back: the source in the low bits of a job's address, which is aligned. */
-static void watch(int fd, struct job *job, enum source source)
-{
-	struct epoll_event event = { .events = EPOLLIN,
-				     .data.u64 = (uintptr_t)job | (uint64_t)source };
-
-	if (epoll_ctl(keeper.epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-		log_event("keeper_fault", "what=epoll_ctl errno=%d", errno);
-}
 
 /* A journal that cannot be written (disk full) must not lose a record: it is tried again each
  * second, and no new job is begun meanwhile. */
@@ -115,231 +76,41 @@ static int flush(void)
 	return r;
 }
 
-/* --- output ------------------------------------------------------------------------------- */
-
-static void keep_output(struct job *job, int which, const char *data, size_t size)
+static int record_end(void *self, const struct run *run)
 {
-	int64_t room = job->output_limit - job->bytes[which];
-	size_t take = size;
+	struct journal_record record;
+	enum journal_type type = runner_record(run, &record);
+	int r = journal_add(&keeper.journal, &record, run->id, type);
 
-	if (room < (int64_t)size) {
-		take = room > 0 ? (size_t)room : 0;
-		job->truncated[which] = true;
-	}
-	if (take > 0 && job->files[which] < 0)
-		job->files[which] = output_create(STATE_FD, job->id, which);
-	while (take > 0) {
-		ssize_t n = job->files[which] < 0 ? -1 : write(job->files[which], data, take);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) { /* no space, no file: the job goes on, its output is marked */
-			job->truncated[which] = true;
-			return;
-		}
-		job->bytes[which] += n;
-		data += n;
-		take -= (size_t)n;
-	}
-}
-
-/* Reads what is there, at most `turns` buffers, so that one loud job does not starve the rest. */
-static void drain(struct job *job, int which, int turns)
-{
-	static char buffer[64 << 10];
-
-	while (job->pipes[which] >= 0 && turns-- > 0) {
-		ssize_t n = read(job->pipes[which], buffer, sizeof(buffer));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n <= 0) {
-			close(job->pipes[which]);
-			job->pipes[which] = -1;
-			return;
-		}
-		keep_output(job, which, buffer, (size_t)n);
-		if ((size_t)n < sizeof(buffer))
-			return; /* a pipe gives all it has */
-	}
-}
-
-/* --- descendants -------------------------------------------------------------------------- */
-
-static struct job *job_by_id(uint64_t id)
-{
-	struct job *job = keeper.jobs;
-
-	while (job != NULL && (job->id != id || job->done))
-		job = job->next;
-	return job;
-}
-
-static struct job *job_by_pid(pid_t pid)
-{
-	struct job *job = keeper.jobs;
-
-	while (job != NULL && (job->pid != pid || job->ended || job->done))
-		job = job->next;
-	return job;
-}
-
-/* Our direct children, from the kernel's list (/proc/PID/task/TID/children). */
-static size_t list_children(pid_t *pids, size_t room)
-{
-	static char text[64 << 10];
-	char *at = text, *end;
-	ssize_t size = keeper.children_file < 0 ?
-			       0 :
-			       pread(keeper.children_file, text, sizeof(text) - 1, 0);
-	size_t n = 0;
-
-	if (size <= 0)
-		return 0;
-	text[size] = '\0';
-	while (n < room) {
-		long pid = strtol(at, &end, 10);
-
-		/* the last word may be cut; each is followed by a space */
-		if (end == at || *end == '\0')
-			break;
-		pids[n++] = (pid_t)pid;
-		at = end;
-	}
-	return n;
-}
-
-/* Kills every child of ours that belongs to no running job (invariant 3). Returns whether one of
- * them was marked as `id`. */
-static bool sweep(uint64_t id)
-{
-	static pid_t pids[8192];
-	size_t n = list_children(pids, sizeof(pids) / sizeof(pids[0]));
-	bool found = false;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct job *owner;
-		uint64_t mark;
-
-		if (job_by_pid(pids[i]) != NULL)
-			continue;
-		mark = mark_of(pids[i]);
-		owner = job_by_id(mark);
-		if (owner != NULL && !owner->ended)
-			continue;       /* of a job that runs: left alone until its end */
-		kill(pids[i], SIGKILL); /* a child of ours: its number is not recycled */
-		found = found || mark == id;
-	}
-	return found;
-}
-
-/* --- a job's end -------------------------------------------------------------------------- */
-
-static void close_job_files(struct job *job)
-{
-	for (int i = 0; i < 2; i++) {
-		if (job->pipes[i] >= 0)
-			close(job->pipes[i]);
-		if (job->files[i] >= 0)
-			close(job->files[i]);
-		job->pipes[i] = job->files[i] = -1;
-	}
-	if (job->input_file)
-		output_remove_input(STATE_FD, job->id);
-}
-
-/* Writes END; the job is forgotten only when the journal has it. */
-static void finish(struct job *job)
-{
-	struct journal_record record = { .type = JOURNAL_END };
-
-	record.end.kind = (int)job->end.kind;
-	record.end.value = job->end.value;
-	record.end.core = job->end.core;
-	record.end.reason = job->reason;
-	record.end.run_ms = (job->end.ended_ns - job->end.started_ns) / BROOD_MSEC;
-	record.end.user_ms = job->end.user_ns / BROOD_MSEC;
-	record.end.system_ms = job->end.system_ns / BROOD_MSEC;
-	record.end.max_rss_bytes = job->end.max_rss_bytes;
-	for (int i = 0; i < 2; i++) {
-		record.end.bytes[i] = job->bytes[i];
-		record.end.truncated[i] = job->truncated[i];
-	}
-	if (journal_add(&keeper.journal, &record, job->id, JOURNAL_END) < 0)
-		return; /* check_deadlines() comes back to it */
-	keeper.urgent = keeper.urgent || job->urgent;
-	close_job_files(job);
-	job->done = true;
-}
-
-/* The program has ended: kill what is left of it, take the rest of its output, then its record. */
-static void program_ended(struct job *job)
-{
-	brood_child_kill(job->child); /* its group, before the reaping sets the number free */
-	for (int i = 0; i < 2; i++)
-		drain(job, i, 1 << 20);
-	brood_child_wait(job->child, 0, &job->end);
-	job->child = brood_child_free(job->child);
-	job->ended = true;
-	job->bury_deadline = brood_now() + BURY_NS;
-	if (!sweep(job->id))
-		finish(job);
-}
-
-/* Buries abandoned children; a running job's program met here is ended the proper way. */
-static void reap_children(void)
-{
-	siginfo_t info;
-
-	for (;;) {
-		struct job *job;
-
-		info.si_pid = 0;
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-			break;
-		job = job_by_pid(info.si_pid);
-		if (job != NULL)
-			program_ended(job);
-		else
-			waitpid(info.si_pid, NULL, WNOHANG);
-	}
-	for (struct job *job = keeper.jobs; job != NULL; job = job->next)
-		if (job->ended && !job->done && !sweep(job->id))
-			finish(job);
+	(void)self;
+	if (r == 0)
+		keeper.urgent = keeper.urgent || run->urgent;
+	return r;
 }
 
 /* --- a job's start ------------------------------------------------------------------------ */
 
-static void write_failure(uint64_t id, const brood_fail *fail)
-{
-	struct journal_record record = { .fail = { .error = fail->error } };
-
-	snprintf(record.fail.step, sizeof(record.fail.step), "%s", fail->step);
-	snprintf(record.fail.text, sizeof(record.fail.text), "%.*s",
-		 (int)sizeof(record.fail.text) - 1, fail->text);
-	if (journal_add(&keeper.journal, &record, id, JOURNAL_FAIL) < 0)
-		log_event("keeper_fault", "what=journal");
-}
-
-static void fail_job(struct job *job, const brood_fail *fail)
-{
-	close_job_files(job);
-	write_failure(job->id, fail);
-	job->done = true;
-}
+/* A START as it came, until all that came with it is read: then one write begins them all. */
+struct start {
+	struct start *next;
+	struct run *run;
+	int body;
+	int ends[2]; /* of its pipes, for the program */
+	int error;   /* 0, or errno of what has failed already: `step` */
+	const char *step;
+	size_t size;
+	struct wire_message message; /* its words follow */
+};
 
 /* What the program reads or is told. Returns 0, or -errno with `fail` filled. */
-static int prepare_input(struct job *job, enum input input, int body, char *path, size_t size,
+static int prepare_input(struct run *run, enum input input, int body, char *path, size_t size,
 			 char **ret_text, brood_fail *fail)
 {
 	struct stat st;
 	int r = 0;
 
 	if (input == INPUT_FILE) {
-		job->input_file = true;
-		r = output_write_input(STATE_FD, job->id, body, path, size);
+		r = output_write_input(STATE_FD, run->id, body, path, size);
 	} else if (input == INPUT_ARGUMENT) {
 		if (fstat(body, &st) < 0)
 			r = -errno;
@@ -355,21 +126,23 @@ static int prepare_input(struct job *job, enum input input, int body, char *path
 	return r;
 }
 
-static int run_program(struct job *job, const struct wire_message *start, const char **argv,
-		       const char **env, const char *const *place, int body, brood_fail *fail)
+static int run_program(struct run *run, const struct start *start, const char **argv,
+		       const char **env, const char *const *place, brood_child **ret_child,
+		       brood_fail *fail)
 {
-	const brood_rlimit mark = { RLIMIT_RTTIME, job->id, job->id };
+	const struct wire_message *message = &start->message;
+	const brood_rlimit mark = { RLIMIT_RTTIME, run->id, run->id };
 	char input_path[4096] = "BROOD_INPUT=", id_text[ID_SIZE], id_entry[32];
 	char *text = NULL;
-	size_t n_env = start->n_env, n_argv = start->n_argv;
+	size_t n_env = message->n_env, n_argv = message->n_argv;
 	brood_spawn_opts opts = {
 		.executable = place[1],
 		.env = env,
 		.cwd = place[0],
-		.in = { .kind = start->input == INPUT_STDIN ? BROOD_STDIO_FD : BROOD_STDIO_NULL,
-			.fd = body },
-		.out = { .kind = BROOD_STDIO_PIPE },
-		.err = { .kind = BROOD_STDIO_PIPE },
+		.in = { .kind = message->input == INPUT_STDIN ? BROOD_STDIO_FD : BROOD_STDIO_NULL,
+			.fd = start->body },
+		.out = { .kind = BROOD_STDIO_FD, .fd = start->ends[0] },
+		.err = { .kind = BROOD_STDIO_FD, .fd = start->ends[1] },
 		.group = BROOD_GROUP_SESSION,
 		.rlimits = &mark,
 		.n_rlimits = keeper.marks,
@@ -377,38 +150,24 @@ static int run_program(struct job *job, const struct wire_message *start, const 
 	};
 	int r;
 
-	r = prepare_input(job, (enum input)start->input, body, input_path + strlen(input_path),
-			  sizeof(input_path) - strlen(input_path), &text, fail);
+	r = prepare_input(run, (enum input)message->input, start->body,
+			  input_path + strlen(input_path), sizeof(input_path) - strlen(input_path),
+			  &text, fail);
 	if (r < 0) {
 		free(text);
 		return r;
 	}
-	snprintf(id_entry, sizeof(id_entry), "BROOD_JOB_ID=%s", id_format(job->id, id_text));
+	snprintf(id_entry, sizeof(id_entry), "BROOD_JOB_ID=%s", id_format(run->id, id_text));
 	env[n_env++] = id_entry;
-	if (start->input == INPUT_FILE)
+	if (message->input == INPUT_FILE)
 		env[n_env++] = input_path;
 	env[n_env] = NULL;
 	if (text != NULL)
 		argv[n_argv++] = text;
 	argv[n_argv] = NULL;
-	r = brood_spawn(argv, &opts, &job->child);
+	r = brood_spawn(argv, &opts, ret_child);
 	free(text);
 	return r;
-}
-
-static void job_started(struct job *job)
-{
-	struct journal_record record = { .start = { .pid = brood_child_pid(job->child) } };
-
-	job->pid = brood_child_pid(job->child);
-	for (int i = 0; i < 2; i++) {
-		job->pipes[i] = brood_child_take_stream(job->child, i + 1);
-		fcntl(job->pipes[i], F_SETFL, O_NONBLOCK);
-		watch(job->pipes[i], job, i == 0 ? SOURCE_OUT : SOURCE_ERR);
-	}
-	watch(brood_child_pidfd(job->child), job, SOURCE_PROGRAM);
-	if (journal_add(&keeper.journal, &record, job->id, JOURNAL_START) < 0)
-		log_event("keeper_fault", "what=journal");
 }
 
 /* Words of a START: argv and env with room for what is added; working directory and program. */
@@ -436,150 +195,177 @@ static int unpack(const struct wire_message *start, const char *end, const char 
 	return 0;
 }
 
-/* A START as it came, until all that came with it is read: then one write begins them all. */
-struct start {
-	struct start *next;
-	struct job *job;
-	int body;
-	size_t size;
-	struct wire_message message; /* its words follow */
-};
+static void start_fail(struct start *start, const char *step, int error)
+{
+	if (start->error != 0)
+		return;
+	start->step = step;
+	start->error = error;
+}
+
+static void start_free(struct start *start)
+{
+	for (int i = 0; i < 2; i++)
+		if (start->ends[i] >= 0)
+			close(start->ends[i]);
+	if (start->body >= 0)
+		close(start->body);
+	free(start);
+}
+
+static void start_all(void);
+
+/* Without memory for it there is no run that could wait for room in the journal. */
+static void start_refuse(uint64_t id, int body)
+{
+	struct journal_record record = { .fail = { .error = ENOMEM, .step = "memory" } };
+
+	if (journal_add(&keeper.journal, &record, id, JOURNAL_FAIL) < 0)
+		log_event("keeper_fault", "what=memory");
+	if (body >= 0)
+		close(body);
+}
 
 static void start_add(const struct wire_message *message, size_t size, int body)
 {
+	const int64_t now = brood_now();
+	const struct wire_hold hold = {
+		.id = message->id,
+		.begun_ns = now,
+		.deadline_ns = message->timeout_ns > 0 ? now + message->timeout_ns : BROOD_FOREVER,
+		.kill_grace_ns = message->kill_grace_ns,
+		.output_limit = message->output_limit,
+		.input_file = message->input == INPUT_FILE,
+	};
 	struct journal_record begin = { .type = JOURNAL_BEGIN };
 	struct start *start = malloc(offsetof(struct start, message) + size);
-	struct job *job = calloc(1, sizeof(*job));
+	struct run *run = start != NULL ? runner_add(&keeper.runner, &hold) : NULL;
+	int r;
 
-	if (start == NULL || job == NULL ||
-	    journal_add(&keeper.journal, &begin, message->id, JOURNAL_BEGIN) < 0) {
-		write_failure(message->id, &(brood_fail){ .step = "memory", .error = ENOMEM });
+	if (run == NULL) {
 		free(start);
-		free(job);
-		if (body >= 0)
-			close(body);
+		start_refuse(message->id, body);
 		return;
 	}
-	*job = (struct job){
-		.next = keeper.jobs,
-		.id = message->id,
-		.pipes = { -1, -1 },
-		.files = { -1, -1 },
-		.urgent = message->urgent != 0,
-		.output_limit = message->output_limit,
-		.kill_grace_ns = message->kill_grace_ns,
-		.deadline = BROOD_FOREVER,
-	};
-	keeper.jobs = job;
-	keeper.n_jobs++;
-	*start = (struct start){ .next = NULL, .job = job, .body = body, .size = size };
+	run->urgent = message->urgent != 0;
+	*start = (struct start){ .run = run, .body = body, .ends = { -1, -1 }, .size = size };
 	memcpy(&start->message, message, size);
+	r = journal_add(&keeper.journal, &begin, message->id, JOURNAL_BEGIN);
+	if (r < 0)
+		start_fail(start, "journal", -r);
 	*keeper.starts_end = start;
 	keeper.starts_end = &start->next;
+	if (++keeper.n_starts == STARTS)
+		start_all();
 }
 
-static void start_run(const struct start *start, int begun)
+static void make_pipes(struct start *start)
+{
+	for (int i = 0; i < 2 && start->error == 0; i++) {
+		int ends[2];
+
+		if (pipe2(ends, O_CLOEXEC) < 0) {
+			start_fail(start, "pipe", errno);
+			return;
+		}
+		start->run->pipes[i] = ends[0];
+		start->ends[i] = ends[1];
+		fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	}
+}
+
+static void start_run(struct start *start)
 {
 	const struct wire_message *message = &start->message;
 	const char **words = NULL, *place[3];
-	brood_fail fail = { .step = "memory", .error = ENOMEM };
-	struct job *job = start->job;
-	int r;
+	brood_fail fail = { .step = start->step, .error = start->error };
+	struct journal_record record = { .type = JOURNAL_START };
+	brood_child *child = NULL;
+	int r = -start->error;
 
-	r = unpack(message, (const char *)message + start->size, &words, place);
-	if (r == 0 && begun < 0) {
-		fail = (brood_fail){ .step = "journal", .error = -begun };
-		r = begun;
+	if (r == 0) {
+		r = unpack(message, (const char *)message + start->size, &words, place);
+		fail = (brood_fail){ .step = "memory", .error = -r };
 	}
 	if (r == 0)
-		r = run_program(job, message, words, words + message->n_argv + 2, place,
-				start->body, &fail);
+		r = run_program(start->run, start, words, words + message->n_argv + 2, place,
+				&child, &fail);
 	free(words);
 	if (r < 0) {
-		fail_job(job, &fail);
+		runner_failed(&keeper.runner, start->run, &fail);
 		return;
 	}
-	if (message->timeout_ns > 0)
-		job->deadline = brood_now() + message->timeout_ns;
-	job_started(job);
+	runner_started(&keeper.runner, start->run, child);
+	record.start.pid = start->run->pid;
+	/* There is room: all that was held was written before the first of these starts. */
+	journal_add(&keeper.journal, &record, start->run->id, JOURNAL_START);
 }
 
-/* Begins and starts all that has been received. */
+/* --- what the server holds for us ------------------------------------------------------------ */
+
+static struct {
+	struct wire_message message;
+	struct wire_hold holds[WIRE_HOLDS];
+	size_t n, n_fds;
+	int fds[WIRE_FDS];
+} held;
+
+/* A socket that is full, or a server that is not there, is no reason to wait: such a job only has no
+ * second holder. */
+static void hold_flush(void)
+{
+	if (held.n > 0 && keeper.connection >= 0)
+		wire_send_all(keeper.connection, &held.message,
+			      sizeof(held.message) + held.n * sizeof(held.holds[0]), held.fds,
+			      held.n_fds);
+	held.n = held.n_fds = 0;
+}
+
+static void hold_add(const struct run *run)
+{
+	struct wire_hold *hold = &held.holds[held.n++];
+
+	held.message.type = WIRE_HOLD;
+	*hold = (struct wire_hold){ .id = run->id,
+				    .begun_ns = run->begun,
+				    .deadline_ns = run->deadline,
+				    .kill_grace_ns = run->kill_grace_ns,
+				    .output_limit = run->output_limit,
+				    .input_file = run->input_file };
+	for (int i = 0; i < 2; i++)
+		if (run->pipes[i] >= 0) {
+			hold->pipes |= 1U << i;
+			held.fds[held.n_fds++] = run->pipes[i];
+		}
+	if (held.n == WIRE_HOLDS)
+		hold_flush();
+}
+
+/* Begins and starts all that has been received: first what makes them survive us, then the programs. */
 static void start_all(void)
 {
 	struct start *start = keeper.starts, *next;
-	int begun;
+	int r;
 
 	if (start == NULL)
 		return;
 	keeper.starts = NULL;
 	keeper.starts_end = &keeper.starts;
-	begun = flush();
+	keeper.n_starts = 0;
+	r = flush();
+	for (struct start *each = start; each != NULL; each = each->next) {
+		if (r < 0)
+			start_fail(each, "journal", -r);
+		make_pipes(each);
+		if (each->error == 0)
+			hold_add(each->run);
+	}
+	hold_flush();
 	for (; start != NULL; start = next) {
 		next = start->next;
-		start_run(start, begun);
-		if (start->body >= 0)
-			close(start->body);
-		free(start);
+		start_run(start);
+		start_free(start);
 	}
-}
-
-/* --- stopping ----------------------------------------------------------------------------- */
-
-/* The ladder's first rung; the second is taken by check_deadlines(). */
-static void stop_job(struct job *job, enum journal_reason reason)
-{
-	if (job->done || job->ended || job->kill_deadline != 0)
-		return;
-	job->reason = reason;
-	job->kill_deadline = brood_now() + job->kill_grace_ns;
-	if (job->kill_grace_ns > 0)
-		brood_child_terminate(job->child);
-	else
-		brood_child_kill(job->child);
-}
-
-/* Descendants that will not die (set-uid, in an uninterruptible wait) cannot hold the job for ever. */
-static bool bury_is_over(const struct job *job, int64_t now)
-{
-	char id[ID_SIZE];
-
-	if (now < job->bury_deadline)
-		return false;
-	log_event("escaped", "id=%s why=\"descendants could not be killed\"",
-		  id_format(job->id, id));
-	return true;
-}
-
-/* Acts on what is due; returns the ns until the next deadline, or -1. */
-static int64_t check_deadlines(void)
-{
-	int64_t now = brood_now(), next = BROOD_FOREVER;
-
-	for (struct job *job = keeper.jobs; job != NULL; job = job->next) {
-		int64_t due = BROOD_FOREVER;
-
-		if (job->done)
-			continue;
-		if (job->ended) {
-			if (!sweep(job->id) || bury_is_over(job, now))
-				finish(job);
-			due = now + 20 * BROOD_MSEC; /* look again: what was forked meanwhile */
-		} else if (job->kill_deadline != 0) {
-			if (job->kill_deadline <= now) {
-				brood_child_kill(job->child);
-				/* and again, should it not go */
-				job->kill_deadline = now + BROOD_SEC;
-			}
-			due = job->kill_deadline;
-		} else {
-			if (job->deadline <= now)
-				stop_job(job, REASON_TIMEOUT);
-			due = job->kill_deadline != 0 ? job->kill_deadline : job->deadline;
-		}
-		next = due < next ? due : next;
-	}
-	return next == BROOD_FOREVER ? -1 : next > now ? next - now : 0;
 }
 
 /* --- the server --------------------------------------------------------------------------- */
@@ -605,17 +391,22 @@ static void welcome_server(void)
 						 .version = WIRE_VERSION,
 						 .id = (uint64_t)getpid(),
 						 .seq = keeper.journal.seq };
-	for (const struct job *job = keeper.jobs; job != NULL && n < WIRE_IDS; job = job->next)
-		if (!job->done)
-			welcome.ids[n++] = job->id;
+	for (const struct run *run = keeper.runner.runs; run != NULL && n < WIRE_IDS;
+	     run = run->next)
+		if (!run->done)
+			welcome.ids[n++] = run->id;
 	wire_send(keeper.connection, &welcome, sizeof(welcome.message) + n * sizeof(welcome.ids[0]),
 		  -1);
+	for (const struct run *run = keeper.runner.runs; run != NULL; run = run->next)
+		if (!run->done && run->pid != 0)
+			hold_add(run);
+	hold_flush();
 }
 
 /* Does what a message says. The descriptor that came with it is a START's, if anything's. */
 static void obey(const struct wire_message *message, size_t size, int descriptor)
 {
-	struct job *job;
+	struct run *run;
 
 	if (message->type == WIRE_START) {
 		start_add(message, size, descriptor);
@@ -636,14 +427,14 @@ static void obey(const struct wire_message *message, size_t size, int descriptor
 		welcome_server();
 		break;
 	case WIRE_STOP:
-		job = job_by_id(message->id);
-		if (job != NULL)
-			stop_job(job, (enum journal_reason)message->reason);
+		run = runner_find(&keeper.runner, message->id);
+		if (run != NULL)
+			runner_stop(run, (enum journal_reason)message->reason);
 		break;
 	case WIRE_QUIT:
 		keeper.quit = true;
-		for (job = keeper.jobs; job != NULL; job = job->next)
-			stop_job(job, REASON_DRAIN);
+		for (run = keeper.runner.runs; run != NULL; run = run->next)
+			runner_stop(run, REASON_DRAIN);
 		break;
 	default:
 		break;
@@ -689,7 +480,7 @@ static void accept_server(void)
 			drop_connection();
 	}
 	keeper.connection = fd;
-	watch(fd, NULL, SOURCE_CONNECTION);
+	runner_watch(&keeper.runner, fd, NULL, SOURCE_CONNECTION);
 }
 
 /* Writes what is held and rings for it, unless that was done a moment ago. A full socket means that
@@ -702,7 +493,7 @@ static int64_t ring(void)
 	if (keeper.journal.n_held == 0 && !keeper.ring)
 		return -1;
 	now = brood_now();
-	if (!keeper.urgent && keeper.n_jobs > BUSY && now - keeper.rang_at < RING_NS &&
+	if (!keeper.urgent && keeper.runner.n > BUSY && now - keeper.rang_at < RING_NS &&
 	    keeper.journal.n_held < JOURNAL_HELD / 2)
 		return RING_NS - (now - keeper.rang_at);
 	if (flush() < 0)
@@ -718,48 +509,18 @@ static int64_t ring(void)
 
 static void handle(const struct epoll_event *event)
 {
-	struct job *job = (struct job *)(uintptr_t)(event->data.u64 & ~UINT64_C(7));
+	struct run *run = (struct run *)(uintptr_t)(event->data.u64 & ~UINT64_C(7));
+	const int source = (int)(event->data.u64 & 7);
 	struct signalfd_siginfo drained[4]; /* equal signals are one; more come in the next turn */
 
-	switch ((enum source)(event->data.u64 & 7)) {
-	case SOURCE_LISTEN:
+	if (source < RUN_SOURCES)
+		runner_handle(&keeper.runner, run, (enum run_source)source);
+	else if (source == SOURCE_LISTEN)
 		accept_server();
-		break;
-	case SOURCE_CONNECTION:
+	else if (source == SOURCE_CONNECTION)
 		listen_to_server();
-		break;
-	case SOURCE_CHILDREN:
-		if (read(keeper.child_signals, drained, sizeof(drained)) > 0)
-			reap_children();
-		break;
-	case SOURCE_PROGRAM:
-		if (!job->ended && !job->done)
-			program_ended(job);
-		break;
-	case SOURCE_OUT:
-	case SOURCE_ERR:
-		if (!job->done)
-			drain(job, (event->data.u64 & 7) == SOURCE_ERR, 4);
-		break;
-	}
-}
-
-/* Frees what is done and written, now that no event of this turn can name it. */
-static void free_done(void)
-{
-	if (keeper.journal.n_held > 0)
-		return;
-	for (struct job **at = &keeper.jobs; *at != NULL;) {
-		struct job *job = *at;
-
-		if (!job->done) {
-			at = &job->next;
-			continue;
-		}
-		*at = job->next;
-		keeper.n_jobs--;
-		free(job);
-	}
+	else if (read(keeper.child_signals, drained, sizeof(drained)) > 0)
+		runner_look(&keeper.runner);
 }
 
 static int set_up(void)
@@ -785,8 +546,9 @@ static int set_up(void)
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return -errno;
 	keeper.marks = mark_possible();
-	keeper.children_file = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-	if (keeper.children_file < 0)
+	keeper.runner.record = record_end;
+	keeper.runner.all_are_ours = true;
+	if (runner_open(&keeper.runner, keeper.epoll, STATE_FD) < 0)
 		log_event("keeper_warning",
 			  "why=\"no list of children in /proc: what a job abandons outside of "
 			  "its process group is not found\"");
@@ -798,9 +560,9 @@ static int set_up(void)
 	keeper.child_signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (keeper.child_signals < 0)
 		return -errno;
-	watch(LISTEN_FD, NULL, SOURCE_LISTEN);
-	watch(CONNECTION_FD, NULL, SOURCE_CONNECTION);
-	watch(keeper.child_signals, NULL, SOURCE_CHILDREN);
+	runner_watch(&keeper.runner, LISTEN_FD, NULL, SOURCE_LISTEN);
+	runner_watch(&keeper.runner, CONNECTION_FD, NULL, SOURCE_CONNECTION);
+	runner_watch(&keeper.runner, keeper.child_signals, NULL, SOURCE_CHILDREN);
 	return 0;
 }
 
@@ -809,7 +571,7 @@ static int as_timeout(int64_t left, int64_t ring_in)
 {
 	if (ring_in >= 0 && (left < 0 || ring_in < left))
 		left = ring_in;
-	if (keeper.connection < 0 && keeper.jobs == NULL && (left < 0 || left > BROOD_SEC))
+	if (keeper.connection < 0 && keeper.runner.runs == NULL && (left < 0 || left > BROOD_SEC))
 		left = BROOD_SEC; /* nobody here: look again */
 	if (left > 100 * BROOD_SEC)
 		left = 100 * BROOD_SEC;
@@ -818,7 +580,7 @@ static int as_timeout(int64_t left, int64_t ring_in)
 
 static bool is_over(void)
 {
-	if (keeper.jobs != NULL || keeper.journal.n_held > 0)
+	if (keeper.runner.runs != NULL || keeper.journal.n_held > 0)
 		return false;
 	return keeper.quit || (keeper.connection < 0 && brood_now() - keeper.idle_since > IDLE_NS);
 }
@@ -833,10 +595,11 @@ int keeper_main(void)
 		return 1;
 	}
 	while (!is_over()) {
-		int64_t left = check_deadlines(), ring_in = ring();
+		int64_t left = runner_check(&keeper.runner), ring_in = ring();
 		int n;
 
-		free_done();
+		if (keeper.journal.n_held == 0)
+			runner_forget(&keeper.runner);
 		if (is_over())
 			break;
 		n = epoll_wait(keeper.epoll, events, sizeof(events) / sizeof(events[0]),

@@ -25,7 +25,6 @@ struct link {
 	sd_event *event;
 	sd_event_source *source; /* of the connection */
 	sd_event_source *retry;
-	sd_event_source *children; /* SIGCHLD */
 	int state_fd, connection;
 	struct journal_reader journal;
 	uint64_t kept_from; /* the journal's segment before which all were removed */
@@ -36,6 +35,11 @@ struct link {
 
 static int on_message(sd_event_source *source, int fd, uint32_t events, void *argument);
 static void go_down(struct link *link);
+
+pid_t link_keeper(const struct link *link)
+{
+	return link->keeper != NULL ? brood_child_pid(link->keeper) : 0;
+}
 
 bool link_is_ready(const struct link *link)
 {
@@ -228,32 +232,10 @@ static void take_message(struct link *link, const struct wire_message *message, 
 	}
 }
 
-/* As subreaper the server inherits what a dead keeper leaves; the keeper itself is its handle's. */
-static void bury_orphans(const struct link *link)
-{
-	siginfo_t info;
-
-	for (;;) {
-		info.si_pid = 0;
-		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-			return;
-		if (link->keeper != NULL && info.si_pid == brood_child_pid(link->keeper))
-			return; /* go_down() takes it, and looks again */
-		waitpid(info.si_pid, NULL, WNOHANG);
-	}
-}
-
-static int on_child(sd_event_source *source, const struct signalfd_siginfo *info, void *argument)
-{
-	(void)source, (void)info;
-	bury_orphans(argument);
-	return 0;
-}
-
 /* The end of the line: what the keeper wrote before it died is read, then a new one is started. */
 static void go_down(struct link *link)
 {
-	bool was_ready = link->ready;
+	bool was_ready = link->ready, ours = link->keeper != NULL;
 
 	link->source = sd_event_source_unref(link->source);
 	close(link->connection);
@@ -269,9 +251,27 @@ static void go_down(struct link *link)
 	} else {
 		log_event("keeper_ended", "code=unknown");
 	}
-	bury_orphans(link);
+	link->callbacks.down(link->callbacks.self, ours);
 	sd_event_source_set_time_relative(link->retry, was_ready ? 0 : RETRY_NS / BROOD_USEC);
 	sd_event_source_set_enabled(link->retry, SD_EVENT_ONESHOT);
+}
+
+/* What came along is shared out in the order of the entries. */
+static void take_holds(const struct link *link, const struct wire_hold *holds, size_t n,
+		       const int *fds, size_t n_fds)
+{
+	size_t next = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int pipes[2] = { -1, -1 };
+
+		for (int which = 0; which < 2; which++)
+			if ((holds[i].pipes >> which & 1) != 0 && next < n_fds)
+				pipes[which] = fds[next++];
+		link->callbacks.hold(link->callbacks.self, &holds[i], pipes);
+	}
+	while (next < n_fds)
+		close(fds[next++]);
 }
 
 static int on_message(sd_event_source *source, int fd, uint32_t events, void *argument)
@@ -285,17 +285,23 @@ static int on_message(sd_event_source *source, int fd, uint32_t events, void *ar
 		link->callbacks.writable(link->callbacks.self);
 	}
 	while (link->connection >= 0) {
-		int descriptor, n = wire_recv(fd, buffer, sizeof(buffer), &descriptor);
+		const struct wire_message *message = (const struct wire_message *)(void *)buffer;
+		int fds[WIRE_FDS], n;
+		size_t n_fds;
 
-		if (descriptor >= 0)
-			close(descriptor);
+		n = wire_recv_all(fd, buffer, sizeof(buffer), fds, &n_fds);
 		if (n == -EAGAIN)
 			break;
 		if (n < (int)sizeof(struct wire_message)) {
 			go_down(link);
 			break;
 		}
-		take_message(link, (const struct wire_message *)(void *)buffer, (size_t)n);
+		take_holds(link, (const struct wire_hold *)(message + 1),
+			   message->type == WIRE_HOLD ?
+				   ((size_t)n - sizeof(*message)) / sizeof(struct wire_hold) :
+				   0,
+			   fds, n_fds);
+		take_message(link, message, (size_t)n);
 	}
 	return 0;
 }
@@ -317,14 +323,6 @@ int link_open(sd_event *event, int state_fd, const struct link_callbacks *callba
 				       link);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(link->retry, SD_EVENT_OFF);
-	if (r >= 0) {
-		sigset_t child;
-
-		sigemptyset(&child);
-		sigaddset(&child, SIGCHLD);
-		sigprocmask(SIG_BLOCK, &child, NULL);
-		r = sd_event_add_signal(event, &link->children, SIGCHLD, on_child, link);
-	}
 	if (r >= 0)
 		r = connect_keeper(link);
 	if (r < 0) {
@@ -468,7 +466,6 @@ struct link *link_free(struct link *link)
 		return NULL;
 	sd_event_source_unref(link->source);
 	sd_event_source_disable_unref(link->retry);
-	sd_event_source_disable_unref(link->children);
 	if (link->connection >= 0)
 		close(link->connection);
 	if (link->journal.fd >= 0)

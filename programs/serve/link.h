@@ -7,10 +7,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include "serve/config.h"
 #include "serve/journal.h"
+#include "serve/wire.h"
 
 struct link;
 
@@ -24,6 +26,11 @@ struct link_callbacks {
 	/* The journal's segments before `first` are read; link_trim() when all of them is stored.
 	 * Comes again, with each ring, until then. */
 	void (*segment)(void *self, uint64_t first);
+	/* What is needed to go on with a job, should the keeper die; the descriptors are yours. */
+	void (*hold)(void *self, const struct wire_hold *hold, const int pipes[2]);
+	/* The keeper is dead, and every record that it wrote was given to `record`. `ours`: it was our
+	 * child, so all that it had are our children now. */
+	void (*down)(void *self, bool ours);
 	/* The line takes messages again, after a send that said -EAGAIN. */
 	void (*writable)(void *self);
 };
@@ -33,6 +40,9 @@ int link_open(sd_event *event, int state_fd, const struct link_callbacks *callba
 	      struct link **ret_link);
 
 bool link_is_ready(const struct link *link);
+
+/* The pid of a keeper that is our child and not yet reaped; 0: there is none. */
+pid_t link_keeper(const struct link *link);
 
 struct link_job {
 	uint64_t id;

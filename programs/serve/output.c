@@ -20,7 +20,7 @@ static void output_path(uint64_t id, int which, char *path, size_t size)
 	snprintf(path, size, "output/%.4s/%s.%s", text, text, which == 0 ? "out" : "err");
 }
 
-int output_create(int state_fd, uint64_t id, int which)
+int output_create(int state_fd, uint64_t id, int which, bool go_on)
 {
 	char path[64];
 	int fd;
@@ -28,7 +28,9 @@ int output_create(int state_fd, uint64_t id, int which)
 	output_path(id, which, path, sizeof(path));
 	for (int tries = 0;; tries++) {
 		fd = openat(state_fd, path,
-			    O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+			    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW |
+				    (go_on ? 0 : O_TRUNC),
+			    0600);
 		if (fd >= 0 || errno != ENOENT || tries > 0)
 			return fd < 0 ? -errno : fd;
 		path[strlen(FOLDER)] = '\0';

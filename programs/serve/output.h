@@ -7,11 +7,13 @@
 #ifndef SERVE_OUTPUT_H
 #define SERVE_OUTPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Creates the file for output `which` (0: stdout, 1: stderr). Returns a descriptor or -errno. */
-int output_create(int state_fd, uint64_t id, int which);
+/* Opens the file for output `which` (0: stdout, 1: stderr) to append to it; empty, unless it is to `go_on`.
+ * Returns a descriptor or -errno. */
+int output_create(int state_fd, uint64_t id, int which, bool go_on);
 
 /* Opens it for reading. Returns a descriptor, -ENOENT when nothing was written, or -errno. */
 int output_open(int state_fd, uint64_t id, int which);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "serve/link.h"
 #include "serve/mark.h"
 #include "serve/output.h"
+#include "serve/runner.h"
 
 #define BUCKETS 1024
 #define RUNNING_US 50000      /* a job that runs for longer is stored as running */
@@ -37,6 +39,9 @@ struct sched {
 	uint64_t last_id;
 	struct job *oldest, *newest;
 	struct job *buckets[BUCKETS];
+	struct runner runner; /* of jobs whose keeper died */
+	bool marks;           /* every program that ran is marked */
+	sd_event_source *runner_io, *runner_timer, *children;
 	struct queue ready;        /* have a slot and are stored: START goes out in this order */
 	struct queue *queues;      /* per route: wait for a slot */
 	struct route_stats *stats; /* per route */
@@ -107,10 +112,20 @@ static void table_add(struct sched *sched, struct job *job)
 	sched->newest = job;
 }
 
+static void drop_pipes(struct job *job)
+{
+	for (int i = 0; i < 2; i++) {
+		if (job->pipes[i] >= 0)
+			close(job->pipes[i]);
+		job->pipes[i] = -1;
+	}
+}
+
 static struct job *job_free(struct job *job)
 {
 	if (job == NULL)
 		return NULL;
+	drop_pipes(job);
 	free(job->facts.fields);
 	free(job->log_fields);
 	free(job->body);
@@ -174,6 +189,7 @@ static struct job *job_new(const struct job_facts *facts, const json_t *fields, 
 		free(fields_text);
 		return NULL;
 	}
+	job->pipes[0] = job->pipes[1] = -1;
 	job->facts = *facts;
 	job->facts.fields = fields_text;
 	job->log_fields = log_words(fields);
@@ -430,6 +446,7 @@ static void ended(struct sched *sched, struct job *job)
 	}
 	free_slot(sched, job);
 	drop_body(sched, job);
+	drop_pipes(job);
 	log_end(sched, job);
 	if (store_update(sched->store, &job->facts, on_end_stored, sched) < 0)
 		log_event("store_failed", "error=\"out of memory\"");
@@ -671,6 +688,146 @@ static void place_again(struct sched *sched, struct job *job)
 	}
 }
 
+static void on_hold(void *self, const struct wire_hold *hold, const int pipes[2])
+{
+	struct job *job = sched_find(self, hold->id);
+	bool wanted = job != NULL && !job_is_final(job->facts.state);
+
+	for (int i = 0; i < 2; i++)
+		if (!wanted && pipes[i] >= 0)
+			close(pipes[i]);
+	if (!wanted)
+		return;
+	drop_pipes(job);
+	job->hold = *hold;
+	memcpy(job->pipes, pipes, sizeof(job->pipes));
+}
+
+/* The end of a job that we inherited: straight into our books, as no journal is ours to write. */
+static int record_inherited(void *self, const struct run *run)
+{
+	struct journal_record record;
+	enum journal_type type = runner_record(run, &record);
+
+	record.type = type;
+	record.id = run->id;
+	record.at_ms = realtime_ms();
+	on_record(self, &record);
+	return 0;
+}
+
+static void turn_runner(struct sched *sched)
+{
+	int64_t left = runner_check(&sched->runner);
+
+	runner_forget(&sched->runner);
+	if (left >= 0) {
+		sd_event_source_set_time_relative(sched->runner_timer,
+						  (uint64_t)(left / BROOD_USEC));
+		sd_event_source_set_enabled(sched->runner_timer, SD_EVENT_ONESHOT);
+	} else {
+		sd_event_source_set_enabled(sched->runner_timer, SD_EVENT_OFF);
+	}
+}
+
+static int on_runner_io(sd_event_source *source, int fd, uint32_t wanted, void *argument)
+{
+	struct sched *sched = argument;
+	struct epoll_event events[16];
+	int n = epoll_wait(fd, events, 16, 0);
+
+	(void)source, (void)wanted;
+	for (int i = 0; i < n; i++)
+		runner_handle(&sched->runner,
+			      (struct run *)(uintptr_t)(events[i].data.u64 & ~UINT64_C(7)),
+			      (enum run_source)(events[i].data.u64 & 7));
+	turn_runner(sched);
+	return 0;
+}
+
+static int on_runner_timer(sd_event_source *source, uint64_t now, void *argument)
+{
+	(void)source, (void)now;
+	turn_runner(argument);
+	return 0;
+}
+
+static bool is_unfinished(void *self, uint64_t id)
+{
+	const struct job *job = sched_find(self, id);
+
+	return job != NULL && !job_is_final(job->facts.state);
+}
+
+/* As a subreaper the server inherits what a dead keeper leaves, and as PID 1 what anybody leaves. */
+static int on_child(sd_event_source *source, const struct signalfd_siginfo *info, void *argument)
+{
+	struct sched *sched = argument;
+
+	(void)source, (void)info;
+	if (sched->runner.runs != NULL)
+		runner_look(&sched->runner);
+	runner_bury(&sched->runner, link_keeper(sched->link), is_unfinished, sched);
+	turn_runner(sched);
+	return 0;
+}
+
+static void on_may_have_run(void *self, uint64_t id)
+{
+	struct job *job = sched_find(self, id);
+
+	if (job != NULL)
+		job->lost = true;
+}
+
+/* Goes on with a job of a dead keeper. A job that had begun and has no process is none that ran: its
+ * program would be ours now, dead or alive, and marked (keeper.c, invariant 3). */
+static bool inherit(struct sched *sched, struct job *job)
+{
+	struct wire_hold hold = job->hold;
+	int r;
+
+	if (hold.id == 0) { /* its message did not reach us */
+		hold = (struct wire_hold){ .id = job->facts.id,
+					   .begun_ns = brood_now(),
+					   .deadline_ns = BROOD_FOREVER };
+		if (job->route != NULL) {
+			hold.kill_grace_ns = job->route->kill_grace_ns;
+			hold.output_limit = job->route->output_limit;
+			hold.input_file = job->route->input == INPUT_FILE;
+			if (job->route->timeout_ns > 0)
+				hold.deadline_ns = hold.begun_ns + job->route->timeout_ns;
+		}
+	}
+	r = runner_inherit(&sched->runner, &hold, job->facts.pid, job->pipes);
+	if (r == 0)
+		job->pipes[0] = job->pipes[1] = -1; /* the runner's now */
+	else if (r == -ESRCH && sched->marks && !job->lost && job->facts.state != JOB_RUNNING)
+		job->begun = false;
+	if (r == 0 && job->cancelled)
+		runner_stop(runner_find(&sched->runner, job->facts.id), REASON_CANCEL);
+	return r == 0;
+}
+
+static void on_down(void *self, bool ours)
+{
+	struct sched *sched = self;
+	size_t n = 0;
+
+	if (!ours)
+		return;
+	if (sched->marks)
+		runner_kill_unborn(&sched->runner, on_may_have_run, sched);
+	for (struct job *job = sched->oldest; job != NULL; job = job->next)
+		if (job->sent && !job_is_final(job->facts.state) &&
+		    runner_find(&sched->runner, job->facts.id) == NULL)
+			n += inherit(sched, job);
+	if (n > 0)
+		log_event("jobs_inherited", "jobs=%zu", n);
+	runner_bury(&sched->runner, link_keeper(sched->link), is_unfinished, sched);
+	turn_runner(sched);
+}
+
 static void on_ready(void *self, const uint64_t *ids, size_t n)
 {
 	struct sched *sched = self;
@@ -679,6 +836,8 @@ static void on_ready(void *self, const uint64_t *ids, size_t n)
 	for (struct job *job = sched->oldest, *next; job != NULL; job = next) {
 		next = job->next;
 		if (job_is_final(job->facts.state))
+			continue;
+		if (runner_find(&sched->runner, job->facts.id) != NULL)
 			continue;
 		if (is_live(ids, n, job->facts.id)) {
 			if (!job->has_slot)
@@ -773,14 +932,25 @@ int sched_submit(struct sched *sched, const struct route *route, char *body, siz
 	return 0;
 }
 
+static void stop_run(struct sched *sched, const struct job *job, enum journal_reason reason)
+{
+	struct run *run = runner_find(&sched->runner, job->facts.id);
+
+	if (run == NULL) {
+		link_stop(sched->link, job->facts.id, reason);
+		return;
+	}
+	runner_stop(run, reason);
+	turn_runner(sched);
+}
+
 void sched_cancel(struct sched *sched, struct job *job)
 {
 	if (job_is_final(job->facts.state))
 		return;
 	if (job->sent) {
-		job->cancelled =
-			true; /* said again to the next keeper, should this one not hear it */
-		link_stop(sched->link, job->facts.id, REASON_CANCEL);
+		job->cancelled = true; /* a keeper that dies now may not have heard it */
+		stop_run(sched, job, REASON_CANCEL);
 		return;
 	}
 	job->facts.state = JOB_CANCELLED;
@@ -805,7 +975,7 @@ void sched_stop_all(struct sched *sched)
 {
 	for (struct job *job = sched->oldest; job != NULL; job = job->next)
 		if (job->sent && !job_is_final(job->facts.state))
-			link_stop(sched->link, job->facts.id, REASON_DRAIN);
+			stop_run(sched, job, REASON_DRAIN);
 }
 
 int64_t sched_active(const struct sched *sched)
@@ -876,6 +1046,32 @@ static void find_home(struct sched *sched)
 	snprintf(sched->home, sizeof(sched->home), "%s", home);
 }
 
+static int open_runner(struct sched *sched, sd_event *event)
+{
+	sigset_t child;
+	int r, epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll < 0)
+		return -errno;
+	sched->runner.record = record_inherited;
+	sched->runner.self = sched;
+	sched->marks = mark_possible() && runner_open(&sched->runner, epoll, sched->state_fd) == 0;
+	r = sd_event_add_io(event, &sched->runner_io, epoll, EPOLLIN, on_runner_io, sched);
+	if (r < 0) {
+		close(epoll);
+		return r;
+	}
+	sd_event_source_set_io_fd_own(sched->runner_io, true);
+	r = sd_event_add_time_relative(event, &sched->runner_timer, CLOCK_MONOTONIC, 0, 1000,
+				       on_runner_timer, sched);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(sched->runner_timer, SD_EVENT_OFF);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	return r < 0 ? r : sd_event_add_signal(event, &sched->children, SIGCHLD, on_child, sched);
+}
+
 int sched_open(sd_event *event, const struct config *config, struct store *store, int state_fd,
 	       struct sched **ret_sched)
 {
@@ -885,6 +1081,8 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 		.ready = on_ready,
 		.record = on_record,
 		.segment = on_segment,
+		.hold = on_hold,
+		.down = on_down,
 		.writable = on_writable,
 	};
 	int r;
@@ -895,6 +1093,7 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 	sched->store = store;
 	sched->state_fd = state_fd;
 	sched->boot = boot_number();
+	sched->runner.children_file = -1;
 	find_home(sched);
 	queue_init(&sched->ready);
 	sched->queues = calloc(config->n_routes, sizeof(*sched->queues));
@@ -911,6 +1110,8 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 					       1000, on_running_timer, sched);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(sched->running_timer, SD_EVENT_OFF);
+	if (r >= 0)
+		r = open_runner(sched, event);
 	if (r >= 0)
 		r = link_open(event, state_fd, &callbacks, &sched->link);
 	if (r < 0) {
@@ -931,6 +1132,10 @@ struct sched *sched_close(struct sched *sched, bool quit)
 	while (sched->oldest != NULL)
 		forget(sched, sched->oldest);
 	link_free(sched->link);
+	runner_close(&sched->runner);
+	sd_event_source_disable_unref(sched->runner_io);
+	sd_event_source_disable_unref(sched->runner_timer);
+	sd_event_source_disable_unref(sched->children);
 	sd_event_source_disable_unref(sched->running_timer);
 	free(sched->queues);
 	free(sched->stats);

@@ -16,6 +16,7 @@
 #include "serve/config.h"
 #include "serve/job.h"
 #include "serve/store.h"
+#include "serve/wire.h"
 
 struct sched;
 struct waiter;
@@ -49,6 +50,9 @@ struct job {
 	bool cancelled;      /* its keeper was asked to end it, or will be */
 	bool running_stored; /* the store has been told that it runs */
 	bool body_counted;   /* among the bodies that are kept for waiting jobs */
+	/* what its keeper gave us, so that it survives the keeper; id 0: nothing */
+	struct wire_hold hold;
+	int pipes[2]; /* … with it; -1: none */
 	enum answer answer;
 	struct waiter *waiters;
 };

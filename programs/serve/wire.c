@@ -31,52 +31,43 @@ const char *wire_get_words(const char *at, const char *end, const char **words, 
 	return at;
 }
 
-int wire_send(int fd, const void *data, size_t size, int descriptor)
+union control {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(WIRE_FDS * sizeof(int))];
+};
+
+int wire_send_all(int fd, const void *data, size_t size, const int *descriptors, size_t n)
 {
 	struct iovec part = { .iov_base = (void *)(uintptr_t)data, .iov_len = size };
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
-				  .cmsg_level = SOL_SOCKET,
-				  .cmsg_type = SCM_RIGHTS } };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-	ssize_t n;
+	union control control;
+	ssize_t sent;
 
-	if (descriptor >= 0) {
-		memcpy(CMSG_DATA(&control.header), &descriptor, sizeof(descriptor));
+	if (n > WIRE_FDS)
+		return -E2BIG;
+	if (n > 0) {
+		control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(n * sizeof(int)),
+						   .cmsg_level = SOL_SOCKET,
+						   .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.header), descriptors, n * sizeof(int));
 		message.msg_control = &control;
-		message.msg_controllen = sizeof(control.room);
+		message.msg_controllen = CMSG_SPACE(n * sizeof(int));
 	}
 	do
-		n = sendmsg(fd, &message, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
+		sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
 }
 
-/* One descriptor is a message's; of more, which alignment may leave room for, none is kept. */
-static void take_descriptors(const struct cmsghdr *header, int *ret_descriptor)
+int wire_send(int fd, const void *data, size_t size, int descriptor)
 {
-	size_t n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-	for (size_t i = 0; i < n; i++) {
-		int descriptor;
-
-		memcpy(&descriptor, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-		if (n == 1)
-			*ret_descriptor = descriptor;
-		else
-			close(descriptor);
-	}
+	return wire_send_all(fd, data, size, &descriptor, descriptor >= 0);
 }
 
-int wire_recv(int fd, void *data, size_t size, int *ret_descriptor)
+int wire_recv_all(int fd, void *data, size_t size, int descriptors[WIRE_FDS], size_t *ret_n)
 {
 	struct iovec part = { .iov_base = data, .iov_len = size };
-	union {
-		struct cmsghdr header;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control;
+	union control control;
 	struct msghdr message = { .msg_iov = &part,
 				  .msg_iovlen = 1,
 				  .msg_control = &control,
@@ -84,14 +75,29 @@ int wire_recv(int fd, void *data, size_t size, int *ret_descriptor)
 	struct cmsghdr *header;
 	ssize_t n;
 
-	*ret_descriptor = -1;
+	*ret_n = 0;
 	do
 		n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -errno;
 	header = CMSG_FIRSTHDR(&message);
-	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-		take_descriptors(header, ret_descriptor);
+	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+		*ret_n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		memcpy(descriptors, CMSG_DATA(header), *ret_n * sizeof(int));
+	}
 	return (int)n;
+}
+
+/* One descriptor is a message's; of more none is kept. */
+int wire_recv(int fd, void *data, size_t size, int *ret_descriptor)
+{
+	int descriptors[WIRE_FDS], r;
+	size_t n;
+
+	r = wire_recv_all(fd, data, size, descriptors, &n);
+	*ret_descriptor = n == 1 ? descriptors[0] : -1;
+	for (size_t i = 0; n > 1 && i < n; i++)
+		close(descriptors[i]);
+	return r;
 }

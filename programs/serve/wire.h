@@ -6,6 +6,8 @@
  *
  *	HELLO     first message of a connection; the keeper drops an older connection
  *	WELCOME   version, and behind it the ids (64 bits each) of all jobs that live in the keeper
+ *	HOLD      for each job that is about to start (after WELCOME: that lives): what the server needs to
+ *	          know to look after it should the keeper die; descriptors: its pipes' read ends
  *	START     id, limits, words (argv, env, cwd, program); descriptor: the body (a memfd)
  *	STOP      id, reason: terminate, grace, kill
  *	QUIT      stop every job that still runs, then exit
@@ -26,6 +28,7 @@ enum wire_type {
 	WIRE_HELLO = 1,
 	WIRE_WELCOME,
 	WIRE_RING,
+	WIRE_HOLD,
 	WIRE_START,
 	WIRE_STOP,
 	WIRE_QUIT,
@@ -44,6 +47,18 @@ struct wire_message {
 	uint32_t n_argv, n_env; /* START: words that follow: argv, env, cwd, the program's path */
 };
 
+/* One of the entries that follow in a HOLD. */
+struct wire_hold {
+	uint64_t id;
+	int64_t begun_ns, deadline_ns; /* monotonic clock; BROOD_FOREVER: no deadline */
+	int64_t kill_grace_ns, output_limit;
+	uint32_t pipes; /* bit 0: stdout's descriptor comes along; bit 1: stderr's */
+	uint32_t input_file;
+};
+
+#define WIRE_FDS 252 /* of a message, at most; the kernel takes 253 */
+#define WIRE_HOLDS (WIRE_FDS / 2)
+
 /* Packs NUL-ended words behind a message. Returns the end, or NULL when they do not fit. */
 char *wire_put_words(char *at, const char *end, char *const *words, size_t n);
 
@@ -53,9 +68,13 @@ const char *wire_get_words(const char *at, const char *end, const char **words, 
 
 /* Sends a message of `size` bytes with a descriptor (-1: none). Returns 0 or -errno. */
 int wire_send(int fd, const void *data, size_t size, int descriptor);
+int wire_send_all(int fd, const void *data, size_t size, const int *descriptors, size_t n);
 
 /* Receives one. Returns its size, 0 when the peer is gone, or -errno (-EAGAIN: none now);
  * *ret_descriptor is -1 or the caller's to close. */
 int wire_recv(int fd, void *data, size_t size, int *ret_descriptor);
+
+/* The same with up to WIRE_FDS descriptors. */
+int wire_recv_all(int fd, void *data, size_t size, int descriptors[WIRE_FDS], size_t *ret_n);
 
 #endif

@@ -135,7 +135,28 @@ START_TEST(a_full_socket_says_so)
 }
 END_TEST
 
-/* The room for one descriptor is, aligned, room for two: a stranger's second must not stay open. */
+START_TEST(as_many_descriptors_as_a_message_takes)
+{
+	int descriptors[WIRE_FDS], back[WIRE_FDS];
+	char text[] = "x";
+	size_t n;
+
+	for (size_t i = 0; i < WIRE_FDS; i++)
+		descriptors[i] = ends[i % 2];
+	ck_assert_int_eq(wire_send_all(ends[0], text, 1, descriptors, WIRE_FDS), 0);
+	ck_assert_int_eq(wire_recv_all(ends[1], text, 1, back, &n), 1);
+	ck_assert_uint_eq(n, WIRE_FDS);
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_int_eq(fcntl(back[i], F_GETFD), FD_CLOEXEC);
+		close(back[i]);
+	}
+	ck_assert_int_eq(wire_send_all(ends[0], text, 1, descriptors, WIRE_FDS + 1), -E2BIG);
+	ck_assert_int_eq(wire_recv_all(ends[1], text, 1, back, &n), -EAGAIN);
+	ck_assert_uint_eq(n, 0);
+}
+END_TEST
+
+/* Who asks for one gets one or none; a stranger's second must not stay open. */
 START_TEST(more_descriptors_than_one_leave_none_open)
 {
 	char text[] = "x";
@@ -175,6 +196,7 @@ int main(void)
 	tcase_add_test(messages, the_largest_message_goes_through_whole);
 	tcase_add_test(messages, nothing_there_and_nobody_there);
 	tcase_add_test(messages, a_full_socket_says_so);
+	tcase_add_test(messages, as_many_descriptors_as_a_message_takes);
 	tcase_add_test(messages, more_descriptors_than_one_leave_none_open);
 	return leak_run(suite);
 }

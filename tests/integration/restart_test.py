@@ -1,8 +1,8 @@
 """Server and keeper die, together or alone, and jobs go on: nothing is lost, nothing runs twice, nothing is left.
 
 server killed   the keeper goes on with the jobs; the next server finds it and them
-keeper killed   its jobs are lost, and what is left of them is killed; a new keeper starts at once
-both killed     the same at the next start
+keeper killed   the server inherits its jobs and goes on with them; a new keeper starts at once
+both killed     what had begun is lost, and what is left of it is killed at the next start
 SIGTERM         what runs may end, within drain_timeout; what waits is for the next start
 """
 import contextlib
@@ -16,7 +16,7 @@ import time
 import unittest
 import zlib
 
-from server import BROOD, FINAL, TREE, OwnServerTest, Server, eventually, gate, is_alive, process
+from server import BROOD, FINAL, TREE, OwnServerTest, Server, eventually, gate, is_alive, process, zombies_of
 
 SEGMENT = 8 << 20
 RECORD = struct.Struct('=IIQQq192s')  # check, type, seq, id, at_ms, the rest
@@ -172,41 +172,149 @@ class ServerKilled(Restart):
 
 
 class KeeperKilled(Restart):
-    def test_running_jobs_are_lost_and_queued_ones_run(self):
-        server = self.serve()
-        lost = [server.submit(ONCE + TREE + 'wait; sleep 300'), server.submit(ONCE + 'sleep 300', 'one')]
-        queued = [server.submit(ONCE + 'echo queued', 'one') for _ in range(3)]
-        ended = server.run(ONCE + 'echo kept')
-        tree = server.sleepers(4)
-        old = server.kill_keeper()
-        for job in lost:
-            facts = server.ended(job)
-            self.assertEqual((facts['state'], facts['exit_code'], facts['signal']), ('lost', None, None))
-            self.assertIn('keeper', facts['reason'])
-            self.assertIsNotNone(facts['finished_at'])
-        self.assertEqual([pid for pid in tree if is_alive(pid)], [])
-        for job in queued:
-            self.assertEqual(server.ended(job)['state'], 'succeeded')
-            self.assertEqual(server.output(job), b'queued\n')
-        self.assertNotEqual(server.keeper(), old)
-        self.assertEqual(server.run()['state'], 'succeeded')
-        self.assertEqual(server.get('/readyz').status, 200)
-        self.assertEqual(server.job(ended['id']), ended)
-        self.assertEqual(sorted(self.starts(server)), sorted([*lost, *queued, ended['id']]))
-        self.assertEqual(server.job_processes(), [])
+    def assert_nothing_left(self, server):
+        eventually(lambda: not server.job_processes(), 'no process of a job')
         children = [pid for pid in server.processes() if (process(pid) or ('', 0))[1] == server.process.pid]
         self.assertEqual(children, [server.keeper()])
 
+    def test_running_jobs_go_on_and_end_truly(self):
+        server = self.serve()
+        speak = ONCE + f'echo before; {gate()}; echo after; echo bye >&2; exit 3'
+        silent = ONCE + f'{gate()}; kill -9 $$'
+        spoke, silenced = server.submit(speak), server.submit(silent)
+        first = server.submit(ONCE + gate(), 'one')
+        queued = [server.submit(ONCE + 'echo queued', 'one') for _ in range(3)]
+        ended = server.run(ONCE + 'echo kept')
+        for job in (spoke, silenced, first):
+            server.await_running(job)
+        eventually(lambda: server.job(spoke)['stdout_bytes'] == 7, 'its output')
+        old = server.kill_keeper()
+        eventually(lambda: server.keeper() not in (None, old), 'a new keeper')
+        eventually(lambda: server.get('/readyz').status == 200, 'it is ready')
+        self.assertEqual(server.events('jobs_inherited')[-1]['jobs'], '3')
+        new = server.run(ONCE + 'echo new')
+        self.assertEqual(new['state'], 'succeeded')
+        self.assertEqual([server.job(job)['state'] for job in queued], ['queued'] * 3) # its slot is still taken
+        self.assertEqual(server.job(spoke)['state'], 'running')
+        server.write('gate', '')
+        facts = server.ended(spoke)
+        self.assertEqual((facts['state'], facts['exit_code'], facts['stdout_bytes'], facts['stderr_bytes']),
+                         ('failed', 3, 13, 4))
+        self.assertGreater(facts['rusage']['max_rss_bytes'], 0)
+        self.assertGreater(facts['run_ms'], 0)
+        self.assertFalse(facts['truncated'])
+        self.assertEqual((server.output(spoke), server.output(spoke, 'stderr')), (b'before\nafter\n', b'bye\n'))
+        facts = server.ended(silenced)
+        self.assertEqual((facts['state'], facts['exit_code'], facts['signal']), ('failed', None, 9))
+        for job in (first, *queued):
+            self.assertEqual(server.ended(job)['state'], 'succeeded')
+        self.assertEqual(server.job(ended['id']), ended)
+        self.assertEqual(sorted(self.starts(server)),
+                         sorted([spoke, silenced, first, *queued, ended['id'], new['id']]))
+        self.assert_nothing_left(server)
+        self.assertEqual(zombies_of(server.process.pid), [])
+
+    def test_limits_and_cancels_hold_for_inherited_jobs(self):
+        server = self.serve({'name': 'run'}, {'name': 'short', 'timeout': '2s', 'kill_grace': '200ms'},
+                            {'name': 'little', 'output_limit': 1000})
+        stubborn = 'trap "" TERM; ' + TREE + 'while :; do sleep 300; done'
+        cancelled, late = server.submit(stubborn), server.submit(stubborn, 'short')
+        little = server.submit(f'echo before; {gate()}; yes | head -c 5000', 'little')
+        tree = server.sleepers(8)
+        server.kill_keeper()
+        eventually(lambda: server.events('jobs_inherited'), 'the inheritance')
+        self.assertEqual(server.ended(late)['state'], 'timed_out')
+        self.assertEqual(server.delete(cancelled, '?wait=10s').json()['state'], 'cancelled')
+        self.assertEqual([pid for pid in tree if is_alive(pid)], [])
+        server.write('gate', '')
+        facts = server.ended(little)
+        self.assertEqual((facts['state'], facts['stdout_bytes'], facts['truncated']), ('succeeded', 1000, True))
+        self.assert_nothing_left(server)
+
+    def test_what_an_inherited_job_abandons_is_killed_at_its_end(self):
+        server = self.serve()
+        job = server.submit(TREE + gate())
+        tree = server.sleepers(3)
+        server.kill_keeper()
+        eventually(lambda: server.events('jobs_inherited'), 'the inheritance')
+        self.assertEqual([pid for pid in tree if not is_alive(pid)], [])
+        server.write('gate', '')
+        self.assertEqual(server.ended(job)['state'], 'succeeded')
+        self.assertEqual([pid for pid in tree if is_alive(pid)], [])
+        self.assert_nothing_left(server)
+
+    def test_an_end_that_the_keeper_did_not_live_to_record_is_known(self):
+        server = self.serve()
+        job = server.submit(f'{gate()}; echo said; exit 5')
+        server.await_running(job)
+        keeper = server.keeper()
+        os.kill(keeper, signal.SIGSTOP)
+        server.write('gate', '')
+        eventually(lambda: zombies_of(keeper), 'the end')
+        server.kill_keeper()
+        facts = server.ended(job)
+        self.assertEqual((facts['state'], facts['exit_code'], facts['stdout_bytes']), ('failed', 5, 5))
+        self.assertEqual(server.output(job), b'said\n')
+        self.assert_nothing_left(server)
+
+    def test_a_job_that_the_keeper_was_told_of_and_had_not_begun_runs_once(self):
+        server = self.serve()
+        os.kill(server.keeper(), signal.SIGSTOP)
+        replies = []
+        thread = threading.Thread(target=lambda: replies.append(server.post({'sh': ONCE})))
+        thread.start()
+        eventually(lambda: server.jobs('?state=queued'), 'its record')
+        time.sleep(0.2) # for the START to go out
+        server.kill_keeper()
+        thread.join()
+        self.assertEqual(replies[0].status, 202)
+        job = replies[0].json()['id']
+        self.assertEqual(server.ended(job)['state'], 'succeeded')
+        self.assertEqual(self.starts(server), [job])
+
     def test_killed_again_and_again(self):
         server = self.serve()
-        for _ in range(4):
-            job = server.submit(TREE + 'wait; sleep 300')
-            server.sleepers(3)
+        jobs = []
+        for n in range(4):
+            jobs.append(server.submit(ONCE + f'echo {n}; {gate()}; exit {n}'))
+            eventually(lambda: server.job(jobs[-1])['stdout_bytes'] == 2, 'its output')
             server.kill_keeper()
-            self.assertEqual(server.ended(job)['state'], 'lost')
-            self.assertEqual(server.job_processes(), [])
+            eventually(lambda: len(server.events('jobs_inherited')) > n, 'the inheritance')
             eventually(lambda: server.get('/readyz').status == 200, 'a new keeper')
-        self.assertEqual(server.run()['state'], 'succeeded')
+        self.assertEqual([server.job(job)['state'] for job in jobs], ['running'] * 4)
+        server.write('gate', '')
+        for n, job in enumerate(jobs):
+            facts = server.ended(job)
+            self.assertEqual((facts['state'], facts['exit_code']), ('failed' if n else 'succeeded', n))
+            self.assertEqual(server.output(job), f'{n}\n'.encode())
+        self.assertEqual(self.starts(server), jobs)
+        self.assert_nothing_left(server)
+
+    def test_a_server_that_is_killed_after_it_inherited_loses_them(self):
+        server = self.serve()
+        job = server.submit(ONCE + TREE + 'wait; sleep 300')
+        tree = server.sleepers(3)
+        server.kill_keeper()
+        eventually(lambda: server.events('jobs_inherited'), 'the inheritance')
+        server.kill()
+        server.start()
+        self.assertEqual(server.ended(job)['state'], 'lost')
+        self.assertEqual([pid for pid in tree if is_alive(pid)], [])
+        self.assertEqual(self.starts(server), [job])
+
+    def test_a_drain_waits_for_inherited_jobs(self):
+        server = self.serve(drain_timeout='10s')
+        job = server.submit(f'{gate()}; echo done')
+        server.await_running(job)
+        server.kill_keeper()
+        eventually(lambda: server.events('jobs_inherited'), 'the inheritance')
+        server.process.terminate()
+        eventually(lambda: server.events('draining'), 'the drain')
+        server.write('gate', '')
+        self.assertEqual(server.process.wait(20), 0)
+        server.start()
+        self.assertEqual(server.job(job)['state'], 'succeeded')
+        self.assertEqual(server.output(job), b'done\n')
 
     def test_a_keeper_that_was_found_is_replaced_too(self):
         server = self.serve()
@@ -272,7 +380,8 @@ class BothKilled(Restart):
         server = self.serve()
         job = server.submit('echo so far; echo to here >&2; sleep 300')
         eventually(lambda: server.job(job)['stderr_bytes'] == 8, 'its output')
-        server.kill_keeper()
+        self.kill_both(server, True)
+        server.start()
         facts = server.ended(job)
         self.assertEqual((server.output(job), server.output(job, 'stderr')), (b'so far\n', b'to here\n'))
         self.assertEqual((facts['state'], facts['stdout_bytes'], facts['stderr_bytes']), ('lost', 7, 8))

@@ -1,0 +1,581 @@
+#include "serve/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "serve/id.h"
+#include "serve/mark.h"
+#include "serve/output.h"
+
+#define BURY_NS (5 * BROOD_SEC)    /* for descendants that were killed and are not gone */
+#define AGAIN_NS (20 * BROOD_MSEC) /* until the next look at them */
+#define CHILDREN 8192              /* of this process, that one look takes in */
+
+void runner_watch(struct runner *runner, int fd, struct run *run, int source)
+{
+	/* An end comes once; pipes have more and more to say. */
+	struct epoll_event event = { .events = source == RUN_PROGRAM ? EPOLLIN | EPOLLONESHOT :
+								       EPOLLIN,
+				     .data.u64 = (uintptr_t)run | (uint64_t)source };
+
+	if (epoll_ctl(runner->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		log_event("keeper_fault", "what=epoll_ctl errno=%d", errno);
+}
+
+/* --- output ------------------------------------------------------------------------------- */
+
+static void keep_output(const struct runner *runner, struct run *run, int which, const char *data,
+			size_t size)
+{
+	int64_t room = run->output_limit - run->bytes[which];
+	size_t take = size;
+
+	if (room < (int64_t)size) {
+		take = room > 0 ? (size_t)room : 0;
+		run->truncated[which] = true;
+	}
+	if (take > 0 && run->files[which] < 0)
+		run->files[which] =
+			output_create(runner->state_fd, run->id, which, run->child == NULL);
+	while (take > 0) {
+		ssize_t n = run->files[which] < 0 ? -1 : write(run->files[which], data, take);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) { /* no space, no file: the job goes on, its output is marked */
+			run->truncated[which] = true;
+			return;
+		}
+		run->bytes[which] += n;
+		data += n;
+		take -= (size_t)n;
+	}
+}
+
+/* Reads what is there, at most `turns` buffers, so that one loud job does not starve the rest. */
+static void drain(const struct runner *runner, struct run *run, int which, int turns)
+{
+	static char buffer[64 << 10];
+
+	while (run->pipes[which] >= 0 && turns-- > 0) {
+		ssize_t n = read(run->pipes[which], buffer, sizeof(buffer));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0) {
+			close(run->pipes[which]);
+			run->pipes[which] = -1;
+			return;
+		}
+		keep_output(runner, run, which, buffer, (size_t)n);
+		if ((size_t)n < sizeof(buffer))
+			return; /* a pipe gives all it has */
+	}
+}
+
+/* --- descendants -------------------------------------------------------------------------- */
+
+struct run *runner_find(const struct runner *runner, uint64_t id)
+{
+	struct run *run = runner->runs;
+
+	while (run != NULL && (run->id != id || run->done))
+		run = run->next;
+	return run;
+}
+
+static const struct run *find_program(const struct runner *runner, pid_t pid)
+{
+	const struct run *run = runner->runs;
+
+	while (run != NULL && run->pid != pid)
+		run = run->next;
+	return run;
+}
+
+/* Our direct children, dead ones too, from the kernel's list (/proc/PID/task/TID/children); where there
+ * is none, one that is dead, if any. */
+static size_t list_children(const struct runner *runner, pid_t *pids, size_t room)
+{
+	siginfo_t info = { .si_pid = 0 };
+	static char text[64 << 10];
+	char *at = text, *end;
+	ssize_t size;
+	size_t n = 0;
+
+	if (runner->children_file < 0) {
+		waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
+		pids[0] = info.si_pid;
+		return info.si_pid != 0;
+	}
+	size = pread(runner->children_file, text, sizeof(text) - 1, 0);
+	if (size <= 0)
+		return 0;
+	text[size] = '\0';
+	while (n < room) {
+		long pid = strtol(at, &end, 10);
+
+		/* the last word may be cut; each is followed by a space */
+		if (end == at || *end == '\0')
+			break;
+		pids[n++] = (pid_t)pid;
+		at = end;
+	}
+	return n;
+}
+
+/* Whether a child of ours, no program of a run, is to be killed: what came from no run that goes on. */
+static bool is_abandoned(const struct runner *runner, uint64_t mark)
+{
+	const struct run *owner = runner_find(runner, mark);
+
+	return owner != NULL ? owner->ended : runner->all_are_ours;
+}
+
+/* Kills and buries what was abandoned (invariant 1). Returns whether something marked as `id` was
+ * still there. */
+static bool sweep(const struct runner *runner, uint64_t id)
+{
+	static pid_t pids[CHILDREN];
+	size_t n = list_children(runner, pids, CHILDREN);
+	bool found = false;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t mark;
+
+		if (find_program(runner, pids[i]) != NULL)
+			continue;
+		mark = mark_of(pids[i]);
+		if (!is_abandoned(runner, mark))
+			continue;
+		kill(pids[i], SIGKILL); /* a child of ours: its number is not recycled */
+		if (waitpid(pids[i], NULL, WNOHANG) != pids[i])
+			found = found || mark == id;
+	}
+	return found;
+}
+
+/* --- a job's end -------------------------------------------------------------------------- */
+
+static void close_files(const struct runner *runner, struct run *run)
+{
+	for (int i = 0; i < 2; i++) {
+		if (run->pipes[i] >= 0)
+			close(run->pipes[i]);
+		if (run->files[i] >= 0)
+			close(run->files[i]);
+		run->pipes[i] = run->files[i] = -1;
+	}
+	if (run->input_file)
+		output_remove_input(runner->state_fd, run->id);
+	run->input_file = false;
+}
+
+enum journal_type runner_record(const struct run *run, struct journal_record *record)
+{
+	if (run->failure != NULL) {
+		*record = *run->failure;
+		return JOURNAL_FAIL;
+	}
+	memset(record, 0, sizeof(*record));
+	record->end.kind = (int)run->end.kind;
+	record->end.value = run->end.value;
+	record->end.core = run->end.core;
+	record->end.reason = run->reason;
+	record->end.run_ms = (run->end.ended_ns - run->begun) / BROOD_MSEC;
+	record->end.user_ms = run->end.user_ns / BROOD_MSEC;
+	record->end.system_ms = run->end.system_ns / BROOD_MSEC;
+	record->end.max_rss_bytes = run->end.max_rss_bytes;
+	for (int i = 0; i < 2; i++) {
+		record->end.bytes[i] = run->bytes[i];
+		record->end.truncated[i] = run->truncated[i];
+	}
+	return JOURNAL_END;
+}
+
+/* The job is over when its record is written; until then runner_check() comes back to it. */
+static void finish(const struct runner *runner, struct run *run)
+{
+	if (runner->record(runner->self, run) < 0)
+		return;
+	close_files(runner, run);
+	run->done = true;
+}
+
+static int64_t timeval_ns(const struct timeval *time)
+{
+	return time->tv_sec * BROOD_SEC + time->tv_usec * BROOD_USEC;
+}
+
+/* Looks at the status of the dead program and leaves it a zombie (invariant 2). False: it lives. The
+ * system call knows what libc's function does not tell, the resources (wait(2)). */
+static bool look_at_end(struct run *run)
+{
+	struct rusage usage = { .ru_maxrss = 0 };
+	siginfo_t info = { .si_pid = 0 };
+	brood_exit *end = &run->end;
+
+	if (syscall(SYS_waitid, P_PID, run->pid, &info, WEXITED | WNOHANG | WNOWAIT, &usage) < 0)
+		end->kind = BROOD_LOST;
+	else if (info.si_pid == 0)
+		return false;
+	else
+		end->kind = info.si_code == CLD_EXITED ? BROOD_EXITED : BROOD_SIGNALLED;
+	end->value = info.si_status;
+	end->core = info.si_code == CLD_DUMPED;
+	end->ended_ns = brood_now();
+	end->user_ns = timeval_ns(&usage.ru_utime);
+	end->system_ns = timeval_ns(&usage.ru_stime);
+	end->max_rss_bytes = (int64_t)usage.ru_maxrss << 10;
+	return true;
+}
+
+/* The program has ended: kill what is left of it, take the rest of its output, then its record. */
+static void program_ended(struct runner *runner, struct run *run)
+{
+	run->dying = !look_at_end(run);
+	if (run->dying)
+		return;           /* a debugger has it; SIGCHLD tells when it lets go */
+	kill(-run->pid, SIGKILL); /* its group: the zombie holds the number */
+	for (int i = 0; i < 2; i++)
+		drain(runner, run, i, 1 << 20);
+	run->ended = true;
+	run->bury_deadline = run->end.ended_ns + BURY_NS;
+	if (!sweep(runner, run->id))
+		finish(runner, run);
+}
+
+void runner_failed(struct runner *runner, struct run *run, const brood_fail *fail)
+{
+	run->failure = calloc(1, sizeof(*run->failure));
+	run->ended = true;
+	if (run->failure == NULL)
+		return; /* its END says that it is lost */
+	run->failure->fail.error = fail->error;
+	snprintf(run->failure->fail.step, sizeof(run->failure->fail.step), "%s", fail->step);
+	snprintf(run->failure->fail.text, sizeof(run->failure->fail.text), "%.*s",
+		 (int)sizeof(run->failure->fail.text) - 1, fail->text);
+	finish(runner, run);
+}
+
+void runner_look(struct runner *runner)
+{
+	sweep(runner, 0);
+	for (struct run *run = runner->runs; run != NULL; run = run->next)
+		if (run->dying)
+			program_ended(runner, run);
+		else if (run->ended && !run->done && !sweep(runner, run->id))
+			finish(runner, run);
+}
+
+/* --- a job's start ------------------------------------------------------------------------ */
+
+struct run *runner_add(struct runner *runner, const struct wire_hold *hold)
+{
+	struct run *run = calloc(1, sizeof(*run));
+
+	if (run == NULL)
+		return NULL;
+	*run = (struct run){
+		.next = runner->runs,
+		.id = hold->id,
+		.pidfd = -1,
+		.pipes = { -1, -1 },
+		.files = { -1, -1 },
+		.input_file = hold->input_file != 0,
+		.output_limit = hold->output_limit,
+		.kill_grace_ns = hold->kill_grace_ns,
+		.begun = hold->begun_ns,
+		.deadline = hold->deadline_ns,
+		.end = { .kind = BROOD_LOST },
+	};
+	runner->runs = run;
+	runner->n++;
+	return run;
+}
+
+static void watch_all(struct runner *runner, struct run *run)
+{
+	for (int i = 0; i < 2; i++)
+		if (run->pipes[i] >= 0)
+			runner_watch(runner, run->pipes[i], run, RUN_OUT + i);
+	runner_watch(runner, run->pidfd, run, RUN_PROGRAM);
+}
+
+void runner_started(struct runner *runner, struct run *run, brood_child *child)
+{
+	run->child = child;
+	run->pid = brood_child_pid(child);
+	run->pidfd = brood_child_pidfd(child);
+	watch_all(runner, run);
+}
+
+/* --- what a dead keeper leaves ------------------------------------------------------------ */
+
+/* When a process was started, in clock ticks since the boot; proc(5), field 22 of stat. */
+static uint64_t start_of(pid_t pid)
+{
+	char path[32], text[1024];
+	const char *at;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	at = strrchr(text, ')');
+	for (int field = 2; at != NULL && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	return at != NULL ? strtoull(at, NULL, 10) : UINT64_MAX;
+}
+
+/* The program of a job among our children: the one of that number, else the oldest, as what a program
+ * starts is younger. */
+static pid_t find_orphan(const struct runner *runner, uint64_t id, pid_t known)
+{
+	static pid_t pids[CHILDREN];
+	size_t n = list_children(runner, pids, CHILDREN);
+	uint64_t oldest = UINT64_MAX, start;
+	pid_t found = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (find_program(runner, pids[i]) != NULL || mark_of(pids[i]) != id)
+			continue;
+		if (known != 0 && pids[i] != known)
+			continue;
+		start = start_of(pids[i]);
+		if (found == 0 || start < oldest) {
+			found = pids[i];
+			oldest = start;
+		}
+	}
+	return found;
+}
+
+int runner_inherit(struct runner *runner, const struct wire_hold *hold, pid_t known,
+		   const int pipes[2])
+{
+	pid_t pid = find_orphan(runner, hold->id, known);
+	struct run *run;
+	int pidfd;
+
+	if (pid == 0)
+		return -ESRCH;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -errno;
+	run = runner_add(runner, hold);
+	if (run == NULL) {
+		close(pidfd);
+		return -ENOMEM;
+	}
+	run->pid = pid;
+	run->pidfd = pidfd;
+	for (int i = 0; i < 2; i++) {
+		run->pipes[i] = pipes[i];
+		run->bytes[i] = output_size(runner->state_fd, hold->id, i);
+		/* What was dropped before is not known; at the limit something probably was. */
+		run->truncated[i] = run->bytes[i] >= hold->output_limit;
+	}
+	watch_all(runner, run);
+	return 0;
+}
+
+/* A process of our own program that is no job's yet. */
+static bool is_unborn(pid_t pid)
+{
+	char path[40], theirs[PATH_MAX], ours[PATH_MAX];
+	ssize_t n, m;
+
+	if (mark_of(pid) != 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	n = readlink(path, theirs, sizeof(theirs));
+	m = readlink("/proc/self/exe", ours, sizeof(ours));
+	return n > 0 && n == m && memcmp(theirs, ours, (size_t)n) == 0;
+}
+
+/* Looked at again when it is dead: between our look and its death it may have become a program. */
+void runner_kill_unborn(const struct runner *runner, void (*may_have_run)(void *self, uint64_t id),
+			void *self)
+{
+	static pid_t pids[CHILDREN];
+	size_t n = list_children(runner, pids, CHILDREN);
+	siginfo_t info;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t mark;
+
+		if (!is_unborn(pids[i]))
+			continue;
+		kill(pids[i], SIGKILL);
+		waitid(P_PID, (id_t)pids[i], &info, WEXITED | WNOWAIT);
+		mark = mark_of(pids[i]);
+		if (mark != 0)
+			may_have_run(self, mark);
+		waitpid(pids[i], NULL, 0);
+	}
+}
+
+void runner_bury(const struct runner *runner, pid_t spared,
+		 bool (*is_wanted)(void *self, uint64_t id), void *self)
+{
+	static pid_t pids[CHILDREN];
+	size_t n = list_children(runner, pids, CHILDREN);
+
+	for (size_t i = 0; i < n; i++)
+		if (pids[i] != spared && find_program(runner, pids[i]) == NULL &&
+		    !is_wanted(self, mark_of(pids[i])))
+			waitpid(pids[i], NULL, WNOHANG);
+}
+
+/* --- stopping ----------------------------------------------------------------------------- */
+
+static void signal_group(const struct run *run, int signum)
+{
+	if (run->pid != 0) /* not reaped: neither its number nor its group's is another's */
+		kill(-run->pid, signum);
+}
+
+void runner_stop(struct run *run, enum journal_reason reason)
+{
+	if (run->done || run->ended || run->kill_deadline != 0)
+		return;
+	run->reason = reason;
+	run->kill_deadline = brood_now() + run->kill_grace_ns;
+	signal_group(run, run->kill_grace_ns > 0 ? SIGTERM : SIGKILL);
+}
+
+/* Descendants that will not die (set-uid, in an uninterruptible wait) cannot hold the job for ever. */
+static bool bury_is_over(const struct run *run, int64_t now)
+{
+	char id[ID_SIZE];
+
+	if (now < run->bury_deadline)
+		return false;
+	log_event("escaped", "id=%s why=\"descendants could not be killed\"",
+		  id_format(run->id, id));
+	return true;
+}
+
+/* Acts on what is due for one; when to come back. */
+static int64_t check(struct runner *runner, struct run *run, int64_t now)
+{
+	if (run->ended) {
+		bool alive = run->failure == NULL && sweep(runner, run->id);
+
+		if (!alive || bury_is_over(run, now))
+			finish(runner, run);
+		if (run->done)
+			return BROOD_FOREVER;
+		return now + (alive ? AGAIN_NS : BROOD_SEC); /* no record: the disk may be full */
+	}
+	if (run->kill_deadline == 0 && run->deadline <= now)
+		runner_stop(run, REASON_TIMEOUT);
+	if (run->kill_deadline == 0)
+		return run->deadline;
+	if (run->kill_deadline <= now) {
+		signal_group(run, SIGKILL);
+		run->kill_deadline = now + BROOD_SEC; /* and again, should it not go */
+	}
+	return run->kill_deadline;
+}
+
+int64_t runner_check(struct runner *runner)
+{
+	int64_t now = brood_now(), next = BROOD_FOREVER;
+
+	for (struct run *run = runner->runs; run != NULL; run = run->next) {
+		int64_t due = run->done ? BROOD_FOREVER : check(runner, run, now);
+
+		next = due < next ? due : next;
+	}
+	return next == BROOD_FOREVER ? -1 : next > now ? next - now : 0;
+}
+
+/* --- the turn of a loop ------------------------------------------------------------------- */
+
+void runner_handle(struct runner *runner, struct run *run, enum run_source source)
+{
+	if (run->done)
+		return;
+	if (source != RUN_PROGRAM)
+		drain(runner, run, source - RUN_OUT, 4);
+	else if (!run->ended)
+		program_ended(runner, run);
+}
+
+static void free_run(struct run *run)
+{
+	if (run->child != NULL) {
+		brood_child_wait(run->child, 0, NULL);
+		brood_child_free(run->child);
+	} else if (run->pid != 0) {
+		waitpid(run->pid, NULL, WNOHANG);
+		close(run->pidfd);
+	}
+	free(run->failure);
+	free(run);
+}
+
+void runner_forget(struct runner *runner)
+{
+	for (struct run **at = &runner->runs; *at != NULL;) {
+		struct run *run = *at;
+
+		if (!run->done) {
+			at = &run->next;
+			continue;
+		}
+		*at = run->next;
+		runner->n--;
+		free_run(run);
+	}
+}
+
+int runner_open(struct runner *runner, int epoll, int state_fd)
+{
+	char path[64];
+
+	runner->epoll = epoll;
+	runner->state_fd = state_fd;
+	/* The thread that inherits orphans is the first of its process. */
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	runner->children_file = open(path, O_RDONLY | O_CLOEXEC);
+	return runner->children_file < 0 ? -errno : 0;
+}
+
+void runner_close(struct runner *runner)
+{
+	for (struct run *run = runner->runs, *next; run != NULL; run = next) {
+		next = run->next;
+		run->input_file =
+			run->input_file && run->done; /* a job that goes on may still read it */
+		close_files(runner, run);
+		if (run->child == NULL && run->pidfd >= 0)
+			close(run->pidfd);
+		brood_child_free(run->child);
+		free(run->failure);
+		free(run);
+	}
+	runner->runs = NULL;
+	runner->n = 0;
+	if (runner->children_file >= 0)
+		close(runner->children_file);
+	runner->children_file = -1;
+}
