@@ -62,6 +62,16 @@ static void keep_output(const struct runner *runner, struct run *run, int which,
 	}
 }
 
+/* Another process may hold the same open pipe: closing ours would not end epoll's interest in it. */
+static void close_pipe(const struct runner *runner, struct run *run, int which)
+{
+	if (run->pipes[which] < 0)
+		return;
+	epoll_ctl(runner->epoll, EPOLL_CTL_DEL, run->pipes[which], NULL);
+	close(run->pipes[which]);
+	run->pipes[which] = -1;
+}
+
 /* Reads what is there, at most `turns` buffers, so that one loud job does not starve the rest. */
 static void drain(const struct runner *runner, struct run *run, int which, int turns)
 {
@@ -75,8 +85,7 @@ static void drain(const struct runner *runner, struct run *run, int which, int t
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n <= 0) {
-			close(run->pipes[which]);
-			run->pipes[which] = -1;
+			close_pipe(runner, run, which);
 			return;
 		}
 		keep_output(runner, run, which, buffer, (size_t)n);
@@ -172,11 +181,10 @@ static bool sweep(const struct runner *runner, uint64_t id)
 static void close_files(const struct runner *runner, struct run *run)
 {
 	for (int i = 0; i < 2; i++) {
-		if (run->pipes[i] >= 0)
-			close(run->pipes[i]);
+		close_pipe(runner, run, i);
 		if (run->files[i] >= 0)
 			close(run->files[i]);
-		run->pipes[i] = run->files[i] = -1;
+		run->files[i] = -1;
 	}
 	if (run->input_file)
 		output_remove_input(runner->state_fd, run->id);
