@@ -1115,20 +1115,23 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 	if (r >= 0)
 		r = link_open(event, state_fd, &callbacks, &sched->link);
 	if (r < 0) {
-		sched_close(sched, false);
+		sched_close(sched);
 		return r;
 	}
 	*ret_sched = sched;
 	return 0;
 }
 
-struct sched *sched_close(struct sched *sched, bool quit)
+void sched_quit(struct sched *sched)
+{
+	sched->held = true;
+	link_quit(sched->link, 10 * BROOD_SEC);
+}
+
+struct sched *sched_close(struct sched *sched)
 {
 	if (sched == NULL)
 		return NULL;
-	sched->held = true;
-	if (quit && sched->link != NULL)
-		link_quit(sched->link, 10 * BROOD_SEC);
 	while (sched->oldest != NULL)
 		forget(sched, sched->oldest);
 	link_free(sched->link);

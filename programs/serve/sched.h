@@ -78,8 +78,11 @@ struct route_stats {
 int sched_open(sd_event *event, const struct config *config, struct store *store, int state_fd,
 	       struct sched **ret_sched);
 
-/* Stops the keeper too when `quit`. */
-struct sched *sched_close(struct sched *sched, bool quit);
+/* Stops the keeper, and takes its last records. To be called before the store is closed. */
+void sched_quit(struct sched *sched);
+
+/* To be called after the store is closed: its last reports come here. */
+struct sched *sched_close(struct sched *sched);
 
 /* A new job; `fields` are its log fields. Takes over `body` on success. Returns 0 and the job, whose answer
  * follows; -EBUSY: no slot and no place in the queue; -ENOTCONN: no keeper; -ENOMEM. */

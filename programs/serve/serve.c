@@ -275,9 +275,11 @@ static void close_server(struct server *server)
 		http_flush(server->http, 200 * BROOD_MSEC);
 	}
 	server->http = http_close(server->http);
-	server->api = api_free(server->api);
-	server->sched = sched_close(server->sched, true);
+	if (server->sched != NULL)
+		sched_quit(server->sched);
 	server->store = store_close(server->store);
+	server->api = api_free(server->api); /* the store's last reports came to these two */
+	server->sched = sched_close(server->sched);
 	sd_event_source_unref(server->tick);
 	sd_event_unref(server->event);
 	if (server->lock_fd >= 0)
