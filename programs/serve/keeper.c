@@ -54,6 +54,7 @@ static struct keeper {
 	int epoll, connection;
 	int child_signals; /* signalfd of SIGCHLD */
 	bool marks, quit;
+	bool inherited_by; /* the server is our parent: it would inherit our children */
 	struct runner runner;
 	int64_t idle_since;
 	bool ring;   /* the journal has news that were not rung for */
@@ -314,7 +315,7 @@ static struct {
  * second holder. */
 static void hold_flush(void)
 {
-	if (held.n > 0 && keeper.connection >= 0)
+	if (held.n > 0 && keeper.connection >= 0 && keeper.inherited_by)
 		wire_send_all(keeper.connection, &held.message,
 			      sizeof(held.message) + held.n * sizeof(held.holds[0]), held.fds,
 			      held.n_fds);
@@ -397,10 +398,6 @@ static void welcome_server(void)
 			welcome.ids[n++] = run->id;
 	wire_send(keeper.connection, &welcome, sizeof(welcome.message) + n * sizeof(welcome.ids[0]),
 		  -1);
-	for (const struct run *run = keeper.runner.runs; run != NULL; run = run->next)
-		if (!run->done && run->pid != 0)
-			hold_add(run);
-	hold_flush();
 }
 
 /* Does what a message says. The descriptor that came with it is a START's, if anything's. */
@@ -480,6 +477,7 @@ static void accept_server(void)
 			drop_connection();
 	}
 	keeper.connection = fd;
+	keeper.inherited_by = peer.pid == getppid();
 	runner_watch(&keeper.runner, fd, NULL, SOURCE_CONNECTION);
 }
 
@@ -529,6 +527,7 @@ static int set_up(void)
 	int r;
 
 	keeper.connection = CONNECTION_FD;
+	keeper.inherited_by = true;
 	keeper.starts_end = &keeper.starts;
 	keeper.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (keeper.epoll < 0)

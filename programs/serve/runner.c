@@ -145,16 +145,8 @@ static size_t list_children(const struct runner *runner, pid_t *pids, size_t roo
 	return n;
 }
 
-/* Whether a child of ours, no program of a run, is to be killed: what came from no run that goes on. */
-static bool is_abandoned(const struct runner *runner, uint64_t mark)
-{
-	const struct run *owner = runner_find(runner, mark);
-
-	return owner != NULL ? owner->ended : runner->all_are_ours;
-}
-
-/* Kills and buries what was abandoned (invariant 1). Returns whether something marked as `id` was
- * still there. */
+/* Buries dead children that are no run's program, and kills those of runs that have ended, or of none
+ * (invariant 1). Returns whether something marked as `id` was still there. */
 static bool sweep(const struct runner *runner, uint64_t id)
 {
 	static pid_t pids[CHILDREN];
@@ -162,14 +154,17 @@ static bool sweep(const struct runner *runner, uint64_t id)
 	bool found = false;
 
 	for (size_t i = 0; i < n; i++) {
+		const struct run *owner;
 		uint64_t mark;
 
 		if (find_program(runner, pids[i]) != NULL)
 			continue;
 		mark = mark_of(pids[i]);
-		if (!is_abandoned(runner, mark))
+		owner = runner_find(runner, mark);
+		if (owner == NULL && !runner->all_are_ours)
 			continue;
-		kill(pids[i], SIGKILL); /* a child of ours: its number is not recycled */
+		if (owner == NULL || owner->ended)
+			kill(pids[i], SIGKILL); /* a child of ours: its number is not recycled */
 		if (waitpid(pids[i], NULL, WNOHANG) != pids[i])
 			found = found || mark == id;
 	}

@@ -785,6 +785,7 @@ static void on_may_have_run(void *self, uint64_t id)
 static bool inherit(struct sched *sched, struct job *job)
 {
 	struct wire_hold hold = job->hold;
+	struct run *run;
 	int r;
 
 	if (hold.id == 0) { /* its message did not reach us */
@@ -800,13 +801,19 @@ static bool inherit(struct sched *sched, struct job *job)
 		}
 	}
 	r = runner_inherit(&sched->runner, &hold, job->facts.pid, job->pipes);
-	if (r == 0)
-		job->pipes[0] = job->pipes[1] = -1; /* the runner's now */
-	else if (r == -ESRCH && sched->marks && !job->lost && job->facts.state != JOB_RUNNING)
-		job->begun = false;
-	if (r == 0 && job->cancelled)
-		runner_stop(runner_find(&sched->runner, job->facts.id), REASON_CANCEL);
-	return r == 0;
+	if (r < 0) {
+		if (r == -ESRCH && sched->marks && !job->lost && job->facts.state != JOB_RUNNING)
+			job->begun = false;
+		return false;
+	}
+	job->pipes[0] = job->pipes[1] = -1; /* the runner's now */
+	run = runner_find(&sched->runner, job->facts.id);
+	on_started(
+		sched, job, /* if that was not recorded */
+		&(struct journal_record){ .at_ms = realtime_ms(), .start = { .pid = run->pid } });
+	if (job->cancelled)
+		runner_stop(run, REASON_CANCEL);
+	return true;
 }
 
 static void on_down(void *self, bool ours)

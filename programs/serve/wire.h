@@ -6,8 +6,8 @@
  *
  *	HELLO     first message of a connection; the keeper drops an older connection
  *	WELCOME   version, and behind it the ids (64 bits each) of all jobs that live in the keeper
- *	HOLD      for each job that is about to start (after WELCOME: that lives): what the server needs to
- *	          know to look after it should the keeper die; descriptors: its pipes' read ends
+ *	HOLD      to the keeper's parent, for each job that is about to start: what it needs to know to
+ *	          look after it should the keeper die; descriptors: its pipes' read ends
  *	START     id, limits, words (argv, env, cwd, program); descriptor: the body (a memfd)
  *	STOP      id, reason: terminate, grace, kill
  *	QUIT      stop every job that still runs, then exit

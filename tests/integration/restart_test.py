@@ -243,6 +243,19 @@ class KeeperKilled(Restart):
         self.assertEqual([pid for pid in tree if is_alive(pid)], [])
         self.assert_nothing_left(server)
 
+    def test_what_a_running_job_abandons_is_buried_when_it_ends(self):
+        server = self.serve()
+        job = server.submit(f'until [ -e gate ]; do (env -i setsid sleep 0.01 & exit); sleep 0.02; echo; done')
+        for kill in (lambda: None, server.kill_keeper):
+            kill()
+            seen = server.job(job)['stdout_bytes']
+            eventually(lambda: server.job(job)['stdout_bytes'] > seen + 20, 'twenty abandoned children')
+            for pid in (server.keeper(), server.process.pid):
+                eventually(lambda: len(zombies_of(pid)) < 3, 'a burial')
+        server.write('gate', '')
+        self.assertEqual(server.ended(job)['state'], 'succeeded')
+        self.assert_nothing_left(server)
+
     def test_an_end_that_the_keeper_did_not_live_to_record_is_known(self):
         server = self.serve()
         job = server.submit(f'{gate()}; echo said; exit 5')
