@@ -268,6 +268,23 @@ static int read_field_names(struct reader *reader, const char *key, yaml_node_t 
 	return r;
 }
 
+static int read_hosts(struct reader *reader, const char *key, yaml_node_t *node, void *field)
+{
+	struct words *words = field;
+	int r = read_words(reader, key, node, field);
+
+	for (size_t i = 0; r == 0 && i < words->n; i++) {
+		const char *word = words->words[i];
+
+		if (*word == '\0' || *word == '.' || strlen(word) > 255 ||
+		    word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789_.-")] != '\0')
+			r = refuse(reader, node, key,
+				   "'%s' is not a host's name, without scheme and port", word);
+	}
+	return r;
+}
+
 static int read_env(struct reader *reader, const char *key, yaml_node_t *node, void *field)
 {
 	struct words *env = field;
@@ -570,6 +587,7 @@ static const struct key config_keys[] = {
 	{ "state_dir", read_text, offsetof(struct config, state_dir), false },
 	{ "max_concurrent", read_positive, offsetof(struct config, max_concurrent), false },
 	{ "drain_timeout", read_duration, offsetof(struct config, drain_timeout_ns), false },
+	{ "hosts", read_hosts, offsetof(struct config, hosts), false },
 	{ "log_fields", read_field_names, offsetof(struct config, log_fields), false },
 	{ "routes", read_routes, 0, true },
 	{ NULL, NULL, 0, false },
@@ -749,6 +767,7 @@ struct config *config_free(struct config *config)
 	}
 	free(config->routes);
 	words_fini(&config->log_fields);
+	words_fini(&config->hosts);
 	free(config->file);
 	free(config->directory);
 	free(config->listen);

@@ -44,6 +44,7 @@ struct config {
 	char *state_dir; /* absolute */
 	int64_t max_concurrent;
 	int64_t drain_timeout_ns;
+	struct words hosts; /* names that requests may be addressed to */
 	struct words log_fields;
 	struct route *routes;
 	size_t n_routes;

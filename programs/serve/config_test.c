@@ -58,6 +58,7 @@ START_TEST(the_documented_defaults)
 	ck_assert_str_eq(config->state_dir, real("./state"));
 	ck_assert_int_eq(config->max_concurrent, 64);
 	ck_assert_int_eq(config->drain_timeout_ns, 30 * BROOD_SEC);
+	ck_assert_uint_eq(config->hosts.n, 0);
 	ck_assert_uint_eq(config->log_fields.n, 0);
 	ck_assert_uint_eq(config->n_routes, 1);
 
@@ -88,6 +89,7 @@ START_TEST(all_that_can_be_said)
 		     "state_dir: /var/x\n"
 		     "max_concurrent: 7\n"
 		     "drain_timeout: 500ms\n"
+		     "hosts: [jobs, Brood.Example.]\n"
 		     "log_fields: [requestId, train-Id_2]\n"
 		     "routes:\n"
 		     "  - name: a\n"
@@ -115,6 +117,7 @@ START_TEST(all_that_can_be_said)
 	ck_assert_str_eq(config->state_dir, "/var/x");
 	ck_assert_int_eq(config->max_concurrent, 7);
 	ck_assert_int_eq(config->drain_timeout_ns, 500 * BROOD_MSEC);
+	ck_words(&config->hosts, "jobs|Brood.Example.");
 	ck_words(&config->log_fields, "requestId|train-Id_2");
 	ck_assert_uint_eq(config->n_routes, 2);
 	ck_assert_int_eq(config->routes[0].max_concurrent, 7); /* the server's */

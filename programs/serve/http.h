@@ -5,9 +5,8 @@
  * reply in `complete` has the request wait; http_reply() may come at any later time, from the
  * loop's thread. `closed` comes last, once: forget the request.
  *
- * A request whose framing two parsers might read differently (more than one Content-Length, one
- * beside a Transfer-Encoding, an encoding other than chunked) is refused before `begin`; one whose
- * client went away before its end is dropped.
+ * A head that serve/guard.h does not let pass is refused before `begin`; a request whose client
+ * went away before its end is dropped.
  *
  * Nothing of the library behind it is visible here, so that it can be replaced. */
 #ifndef SERVE_HTTP_H
@@ -33,9 +32,13 @@ struct http_header {
 	const char *name, *value;
 };
 
+struct http_settings {
+	char *const *hosts; /* see guard_is_ours(); lives as long as the server */
+};
+
 /* Serves on a listening socket, which is taken over. Returns 0 or -errno. */
-int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callbacks,
-	      struct http **ret_http);
+int http_open(sd_event *event, int listen_fd, const struct http_settings *settings,
+	      const struct http_callbacks *callbacks, struct http **ret_http);
 
 /* Takes no new connections; open ones go on. */
 void http_stop_listening(struct http *http);

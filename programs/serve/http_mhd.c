@@ -3,13 +3,14 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/log.h"
+#include "serve/guard.h"
 #include "serve/http.h"
 
 #define CONNECTIONS 1024
@@ -22,8 +23,8 @@ struct http {
 	sd_event_source *io, *timer, *again, *look;
 	struct http_request *open;
 	bool look_armed;
+	struct http_settings settings;
 	struct http_callbacks callbacks;
-	bool closing;
 };
 
 struct http_request {
@@ -196,50 +197,44 @@ static enum MHD_Result queue_reply(struct http_request *request)
 
 /* --- what the library lets pass -------------------------------------------------------------- */
 
-struct framing {
-	int lengths, encodings;
-	bool chunked;
-};
-
-static enum MHD_Result look_at_header(void *argument, enum MHD_ValueKind kind, const char *name,
-				      const char *value)
+static enum MHD_Result see_header(void *argument, enum MHD_ValueKind kind, const char *name,
+				  const char *value)
 {
-	struct framing *framing = argument;
-
 	(void)kind;
-	if (strcasecmp(name, "Content-Length") == 0)
-		framing->lengths++;
-	if (strcasecmp(name, "Transfer-Encoding") == 0) {
-		framing->encodings++;
-		framing->chunked = value != NULL && strcasecmp(value, "chunked") == 0;
-	}
+	guard_see(argument, name, value);
 	return MHD_YES;
 }
 
-/* RFC 9112 §6.3: what one server takes for one request and a proxy before it for two. */
-static bool is_ambiguous(struct MHD_Connection *connection)
+static const struct guard_refusal *check_head(const struct http *http,
+					      struct MHD_Connection *connection,
+					      const char *version)
 {
-	struct framing framing = { 0 };
+	struct guard_head head = { .host = NULL };
 
-	MHD_get_connection_values(connection, MHD_HEADER_KIND, look_at_header, &framing);
-	return framing.lengths + framing.encodings > 1 ||
-	       (framing.encodings == 1 && !framing.chunked);
+	MHD_get_connection_values(connection, MHD_HEADER_KIND, see_header, &head);
+	return guard_check(&head, version, http->settings.hosts);
 }
 
-static enum MHD_Result refuse_framing(struct MHD_Connection *connection)
+static int write_error(char *to, size_t size, const char *code, const char *message)
 {
-	static const char text[] =
-		"{\"error\":{\"code\":\"bad_framing\",\"message\":"
-		"\"one Content-Length, or Transfer-Encoding: chunked\",\"field\":null}}";
-	struct MHD_Response *response = MHD_create_response_from_buffer(
-		sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+	return snprintf(to, size, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\",\"field\":null}}",
+			code, message);
+}
+
+static enum MHD_Result refuse_head(struct MHD_Connection *connection,
+				   const struct guard_refusal *refusal)
+{
+	char text[256];
+	int n = write_error(text, sizeof(text), refusal->code, refusal->message);
+	struct MHD_Response *response =
+		MHD_create_response_from_buffer((size_t)n, text, MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result r;
 
 	if (response == NULL)
 		return MHD_NO;
 	MHD_add_response_header(response, "Content-Type", "application/json");
 	MHD_add_response_header(response, "Connection", "close");
-	r = MHD_queue_response(connection, MHD_HTTP_BAD_REQUEST, response);
+	r = MHD_queue_response(connection, refusal->status, response);
 	MHD_destroy_response(response);
 	return r;
 }
@@ -300,11 +295,12 @@ static enum MHD_Result on_request(void *argument, struct MHD_Connection *connect
 {
 	struct http *http = argument;
 	struct http_request *request = *context;
+	const struct guard_refusal *refusal;
 
-	(void)version;
 	if (request == NULL) { /* the head */
-		if (is_ambiguous(connection))
-			return refuse_framing(connection);
+		refusal = check_head(http, connection, version);
+		if (refusal != NULL)
+			return refuse_head(connection, refusal);
 		request = calloc(1, sizeof(*request));
 		if (request == NULL || (request->path = strdup(url)) == NULL) {
 			free(request);
@@ -395,8 +391,8 @@ static int on_again(sd_event_source *source, void *argument)
 	return 0;
 }
 
-int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callbacks,
-	      struct http **ret_http)
+int http_open(sd_event *event, int listen_fd, const struct http_settings *settings,
+	      const struct http_callbacks *callbacks, struct http **ret_http)
 {
 	struct http *http = calloc(1, sizeof(*http));
 	const union MHD_DaemonInfo *info;
@@ -404,6 +400,7 @@ int http_open(sd_event *event, int listen_fd, const struct http_callbacks *callb
 
 	if (http == NULL)
 		return -ENOMEM;
+	http->settings = *settings;
 	http->callbacks = *callbacks;
 	http->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,

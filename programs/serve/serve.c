@@ -187,6 +187,7 @@ static unsigned port_of(int fd)
 static int open_http(struct server *server)
 {
 	const struct http_callbacks callbacks = api_callbacks(server->api);
+	const struct http_settings settings = { .hosts = server->config->hosts.words };
 	const char *listen_at = server->config->listen;
 	struct sockaddr_storage address;
 	socklen_t size = read_address(listen_at, &address);
@@ -205,7 +206,7 @@ static int open_http(struct server *server)
 	log_event("listening", "address=%.*s:%u state_dir=\"%s\" version=%s",
 		  (int)(strrchr(listen_at, ':') - listen_at), listen_at, port_of(fd),
 		  server->config->state_dir, brood_version());
-	r = http_open(server->event, fd, &callbacks, &server->http);
+	r = http_open(server->event, fd, &settings, &callbacks, &server->http);
 	if (r < 0)
 		close(fd);
 	return r;

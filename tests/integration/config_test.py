@@ -56,6 +56,7 @@ MISTAKES = {
             ('state_dir', ('[a]', '{a: b}', '', '~')),
             ('max_concurrent', ('[1]', '{a: 1}', '', 'null')),
             ('drain_timeout', ('[1s]', '{}', '', '~')),
+            ('hosts', ('jobs', '{a: b}', '1', '[[a]]', '[{a: b}]', '[~]', '[""]')),
             ('insecure', ('[]', '1', 'yes', '"true"', '')),
             ('log_fields', ('requestId', '{a: b}', '1', '[[a]]', '[{a: b}]', '[~]', '[""]')),
         ) for value in values
@@ -114,6 +115,8 @@ MISTAKES = {
         (top(f'{key}: {value}'), 6, key) for key, values in (
             ('max_concurrent', ('0', '-1', 'x')),
             ('drain_timeout', ('5', 'x', '-1s')),
+            ('hosts', ('["jobs:8600"]', '["http://jobs"]', '["a b"]', '["*"]', '[.]', '["[::1]"]', '["a/b"]',
+                       f'[{"a" * 256}]')),
             ('log_fields', ('["a b"]', '[state]', '[route]', '[limit]', '[after]', '["a=b"]', '["a\\nb"]')),
         ) for value in values
     ] + [

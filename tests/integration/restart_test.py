@@ -630,9 +630,9 @@ class Drain(Restart):
     def test_open_connections_do_not_hold_it(self):
         server = self.serve(drain_timeout='10m')
         with server.connect() as idle, server.connect() as half:
-            idle.send(b'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
+            idle.send(b'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n')
             self.assertEqual(idle.reply().status, 200)
-            half.send(b'POST /run HTTP/1.1\r\nHost: x\r\nContent-Ty')
+            half.send(b'POST /run HTTP/1.1\r\nHost: localhost\r\nContent-Ty')
             self.assertEqual(server.stop(20), 0)
 
 

@@ -154,7 +154,7 @@ class Connection:
 
 
 def head_of(method, path, length=None, *more):
-    lines = [f'{method} {path} HTTP/1.1', 'Host: test', *more]
+    lines = [f'{method} {path} HTTP/1.1', 'Host: localhost', *more]
     if length is not None:
         lines += ['Content-Type: application/json', f'Content-Length: {length}']
     return ('\r\n'.join(lines) + '\r\n\r\n').encode()
