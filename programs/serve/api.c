@@ -403,16 +403,21 @@ static int find_facts(struct api *api, uint64_t id, struct job **ret_job, struct
 	return r;
 }
 
-static int on_wait_over(sd_event_source *source, uint64_t now, void *argument)
+/* Tells who waits for a job's end how it is now. */
+static void end_wait(struct exchange *exchange)
 {
-	struct exchange *exchange = argument;
 	struct job *job = exchange->waiter.job;
 
+	if (exchange->waiting != WAIT_END || job == NULL)
+		return;
+	reply_job(exchange, 200, &job->facts);
+	job_remove_waiter(&exchange->waiter);
+}
+
+static int on_wait_over(sd_event_source *source, uint64_t now, void *argument)
+{
 	(void)source, (void)now;
-	if (exchange->waiting == WAIT_END && job != NULL) {
-		reply_job(exchange, 200, &job->facts);
-		job_remove_waiter(&exchange->waiter);
-	}
+	end_wait(argument);
 	return 0;
 }
 
@@ -908,6 +913,17 @@ static void on_complete(void *self, struct http_request *request)
 		handle(exchange);
 }
 
+/* Who waits for a job's end is told how it is now, and the wait is over: a client that only closed
+ * its sending side reads that, one that is gone holds nothing. A submit's answer comes anyway. */
+static void on_hung_up(void *self, struct http_request *request)
+{
+	struct exchange *exchange = http_data(request);
+
+	(void)self;
+	if (exchange != NULL)
+		end_wait(exchange);
+}
+
 static void on_closed(void *self, struct http_request *request)
 {
 	struct api *api = self;
@@ -929,7 +945,11 @@ static void on_closed(void *self, struct http_request *request)
 struct http_callbacks api_callbacks(struct api *api)
 {
 	return (struct http_callbacks){
-		.self = api, .begin = on_begin, .complete = on_complete, .closed = on_closed
+		.self = api,
+		.begin = on_begin,
+		.complete = on_complete,
+		.hung_up = on_hung_up,
+		.closed = on_closed,
 	};
 }
 

@@ -20,6 +20,7 @@
 #define DEFAULT_ENV "LANG=en_US.UTF-8" /* where a route says nothing of its own */
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 #define COUNT_LIMIT 10000
+#define DEADLINE_LIMIT (7 * INT64_C(86400) * BROOD_SEC)
 #define ARGUMENT_LIMIT ((128 << 10) - 1) /* MAX_ARG_STRLEN of the kernel, less the NUL */
 /* of a route's command and environment together, see serve/wire.h */
 #define MESSAGE_LIMIT (96 << 10)
@@ -102,6 +103,16 @@ static int read_duration(struct reader *reader, const char *key, yaml_node_t *no
 {
 	return read_number(reader, key, node, field, parse_duration,
 			   "a duration such as 500ms, 5s, 10m, 2h or 7d");
+}
+
+/* A duration that a client is given: never none, and no sum with it overflows. */
+static int read_deadline(struct reader *reader, const char *key, yaml_node_t *node, void *field)
+{
+	int r = read_duration(reader, key, node, field);
+
+	if (r == 0 && (*(int64_t *)field < BROOD_SEC || *(int64_t *)field > DEADLINE_LIMIT))
+		return refuse(reader, node, key, "'%s' is not between 1s and 7d", scalar(node));
+	return r;
 }
 
 static int read_size(struct reader *reader, const char *key, yaml_node_t *node, void *field)
@@ -587,6 +598,11 @@ static const struct key config_keys[] = {
 	{ "state_dir", read_text, offsetof(struct config, state_dir), false },
 	{ "max_concurrent", read_positive, offsetof(struct config, max_concurrent), false },
 	{ "drain_timeout", read_duration, offsetof(struct config, drain_timeout_ns), false },
+	{ "request_timeout", read_deadline, offsetof(struct config, request_timeout_ns), false },
+	{ "reply_timeout", read_deadline, offsetof(struct config, reply_timeout_ns), false },
+	{ "max_connections", read_positive, offsetof(struct config, max_connections), false },
+	{ "max_connections_per_address", read_positive,
+	  offsetof(struct config, max_connections_per_address), false },
 	{ "hosts", read_hosts, offsetof(struct config, hosts), false },
 	{ "log_fields", read_field_names, offsetof(struct config, log_fields), false },
 	{ "routes", read_routes, 0, true },
@@ -715,6 +731,10 @@ static int set_defaults(struct config *config, const char *file)
 	config->state_dir = strdup("./state");
 	config->max_concurrent = 64;
 	config->drain_timeout_ns = 30 * BROOD_SEC;
+	config->request_timeout_ns = 30 * BROOD_SEC;
+	config->reply_timeout_ns = 60 * BROOD_SEC;
+	config->max_connections = 1024;
+	config->max_connections_per_address = 512;
 	if (config->file == NULL || config->listen == NULL || config->state_dir == NULL)
 		return -ENOMEM;
 	if (config->directory == NULL)

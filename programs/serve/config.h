@@ -44,6 +44,8 @@ struct config {
 	char *state_dir; /* absolute */
 	int64_t max_concurrent;
 	int64_t drain_timeout_ns;
+	int64_t request_timeout_ns, reply_timeout_ns;
+	int64_t max_connections, max_connections_per_address;
 	struct words hosts; /* names that requests may be addressed to */
 	struct words log_fields;
 	struct route *routes;

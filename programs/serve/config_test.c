@@ -58,6 +58,10 @@ START_TEST(the_documented_defaults)
 	ck_assert_str_eq(config->state_dir, real("./state"));
 	ck_assert_int_eq(config->max_concurrent, 64);
 	ck_assert_int_eq(config->drain_timeout_ns, 30 * BROOD_SEC);
+	ck_assert_int_eq(config->request_timeout_ns, 30 * BROOD_SEC);
+	ck_assert_int_eq(config->reply_timeout_ns, 60 * BROOD_SEC);
+	ck_assert_int_eq(config->max_connections, 1024);
+	ck_assert_int_eq(config->max_connections_per_address, 512);
 	ck_assert_uint_eq(config->hosts.n, 0);
 	ck_assert_uint_eq(config->log_fields.n, 0);
 	ck_assert_uint_eq(config->n_routes, 1);
@@ -89,6 +93,10 @@ START_TEST(all_that_can_be_said)
 		     "state_dir: /var/x\n"
 		     "max_concurrent: 7\n"
 		     "drain_timeout: 500ms\n"
+		     "request_timeout: 1s\n"
+		     "reply_timeout: 7d\n"
+		     "max_connections: 1\n"
+		     "max_connections_per_address: 10000\n"
 		     "hosts: [jobs, Brood.Example.]\n"
 		     "log_fields: [requestId, train-Id_2]\n"
 		     "routes:\n"
@@ -117,6 +125,10 @@ START_TEST(all_that_can_be_said)
 	ck_assert_str_eq(config->state_dir, "/var/x");
 	ck_assert_int_eq(config->max_concurrent, 7);
 	ck_assert_int_eq(config->drain_timeout_ns, 500 * BROOD_MSEC);
+	ck_assert_int_eq(config->request_timeout_ns, BROOD_SEC);
+	ck_assert_int_eq(config->reply_timeout_ns, 7 * INT64_C(86400) * BROOD_SEC);
+	ck_assert_int_eq(config->max_connections, 1);
+	ck_assert_int_eq(config->max_connections_per_address, 10000);
 	ck_words(&config->hosts, "jobs|Brood.Example.");
 	ck_words(&config->log_fields, "requestId|train-Id_2");
 	ck_assert_uint_eq(config->n_routes, 2);

@@ -1,10 +1,14 @@
 #include "serve/guard.h"
 
 #include <arpa/inet.h>
+#include <brood/base.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#define REPLY_RATE (64 << 10)    /* bytes a second */
+#define REPLY_SECONDS 1000000000 /* no deadline is further away; the sum must not overflow */
 
 /* RFC 9110 §5.6.2 */
 static bool is_token(const char *name)
@@ -107,4 +111,11 @@ bool guard_is_ours(const char *host, char *const *hosts)
 		if (is_name(host, n, *hosts))
 			return true;
 	return false;
+}
+
+int64_t guard_reply_ns(int64_t base_ns, uint64_t size)
+{
+	uint64_t seconds = size / REPLY_RATE;
+
+	return base_ns + (int64_t)(seconds < REPLY_SECONDS ? seconds : REPLY_SECONDS) * BROOD_SEC;
 }

@@ -1,4 +1,5 @@
-/* serve/guard.h - what a request's head must be before anything acts on it: pure functions
+/* serve/guard.h - what a request's head must be before anything acts on it, and how long a reply
+ * may be taken: pure functions
  *
  * Refused is what two parsers might read differently, so that a proxy in front and the server see
  * two requests where there is one (RFC 9112 §11.2), and what is addressed to a name that is not
@@ -8,6 +9,7 @@
 #define SERVE_GUARD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct guard_refusal {
 	unsigned status;
@@ -33,5 +35,9 @@ const struct guard_refusal *guard_check(const struct guard_head *head, const cha
 /* Whether the value of a Host header is a numeric address, localhost, or one of `hosts` (ended by
  * NULL; NULL: none), in any case. A port and a dot at the end do not matter. */
 bool guard_is_ours(const char *host, char *const *hosts);
+
+/* How long a client may take over a reply of `size` bytes: `base_ns`, and the time that it needs
+ * at 64 KiB/s. */
+int64_t guard_reply_ns(int64_t base_ns, uint64_t size);
 
 #endif

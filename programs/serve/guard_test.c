@@ -1,5 +1,6 @@
 #include "serve/guard.h"
 
+#include <brood/base.h>
 #include <stddef.h>
 
 #include "tests/unit/leak.h"
@@ -147,6 +148,17 @@ START_TEST(heads)
 }
 END_TEST
 
+START_TEST(time_for_a_reply)
+{
+	ck_assert_int_eq(guard_reply_ns(60 * BROOD_SEC, 0), 60 * BROOD_SEC);
+	ck_assert_int_eq(guard_reply_ns(60 * BROOD_SEC, 64 << 10), 61 * BROOD_SEC);
+	ck_assert_int_eq(guard_reply_ns(BROOD_SEC, 16 << 20), 257 * BROOD_SEC);
+	/* of any size: far away, and no sum with the clock overflows */
+	ck_assert_int_gt(guard_reply_ns(BROOD_SEC, UINT64_MAX), 1000000 * BROOD_SEC);
+	ck_assert_int_lt(guard_reply_ns(BROOD_SEC, UINT64_MAX), INT64_MAX / 2);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("serve/guard");
@@ -155,5 +167,6 @@ int main(void)
 	tcase_add_test(guard, hosts_that_are_ours);
 	tcase_add_test(guard, hosts_that_are_not);
 	tcase_add_test(guard, heads);
+	tcase_add_test(guard, time_for_a_reply);
 	return leak_run(suite);
 }

@@ -6,7 +6,10 @@
  * loop's thread. `closed` comes last, once: forget the request.
  *
  * A head that serve/guard.h does not let pass is refused before `begin`; a request whose client
- * went away before its end is dropped.
+ * went away before its end is dropped. A connection is closed when a request is not whole, or a
+ * reply not taken, in the time of http_settings; a look each second finds what is late, which may
+ * be two seconds after. It is closed, too, when no byte moves for 60 s. A request that waits for
+ * its reply has no limit here.
  *
  * Nothing of the library behind it is visible here, so that it can be replaced. */
 #ifndef SERVE_HTTP_H
@@ -25,6 +28,9 @@ struct http_callbacks {
 	void *self;
 	void (*begin)(void *self, struct http_request *request);
 	void (*complete)(void *self, struct http_request *request);
+	/* The client closed its end, or is gone, while the request waits for its reply. Comes each
+	 * second until there is one. */
+	void (*hung_up)(void *self, struct http_request *request);
 	void (*closed)(void *self, struct http_request *request);
 };
 
@@ -33,6 +39,9 @@ struct http_header {
 };
 
 struct http_settings {
+	int64_t request_timeout_ns; /* for a request to be whole, from its connection or first byte */
+	int64_t reply_timeout_ns;   /* see guard_reply_ns() */
+	unsigned max_connections, max_connections_per_address; /* further ones are closed at once */
 	char *const *hosts; /* see guard_is_ours(); lives as long as the server */
 };
 

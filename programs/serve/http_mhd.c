@@ -1,7 +1,9 @@
 /* serve/http.h by libmicrohttpd: no threads of its own, its epoll descriptor inside our loop. */
 #include <brood/brood.h>
 #include <errno.h>
+#include <linux/tcp.h> /* the C library's tcp_info ends before tcpi_bytes_received */
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,24 +15,44 @@
 #include "serve/guard.h"
 #include "serve/http.h"
 
-#define CONNECTIONS 1024
-#define IDLE_SECONDS 60
-#define LOOK_US 1000000 /* between looks at requests that are not whole */
+#define IDLE_SECONDS 60 /* without a byte in either direction; the library's own time limit */
+#define LOOK_US 1000000 /* between looks at the connections */
 #define RUNS 64         /* of MHD_run in a row, while it says that there is more to do */
+#define SPARE 16        /* connections that are accepted beyond the limit, to be closed */
 
 struct http {
 	struct MHD_Daemon *daemon;
 	sd_event_source *io, *timer, *again, *look;
-	struct http_request *open;
+	struct connection *connections;
+	unsigned n_connections;
+	uint64_t refused; /* connections beyond the limit, since the last line of the log */
 	bool look_armed;
 	struct http_settings settings;
 	struct http_callbacks callbacks;
 };
 
+enum phase {
+	PHASE_IDLE,     /* between two requests */
+	PHASE_READING,  /* a request that is not whole; at first: one that has not begun */
+	PHASE_WAITING,  /* whole, and not replied to */
+	PHASE_REPLYING, /* the client takes the reply */
+};
+
+struct connection {
+	struct connection *next, *previous;
+	int fd;
+	enum phase phase;
+	int64_t deadline_ns;          /* of the phase; 0: the next look sets it */
+	uint64_t received;            /* idle: bytes by the last look; 0: there was none */
+	uint64_t size;                /* of the reply */
+	struct http_request *request; /* NULL: none whose head was read */
+	bool shut;                    /* nothing that still comes counts */
+};
+
 struct http_request {
-	struct http_request *next, *previous; /* of all that are open */
 	struct http *http;
 	struct MHD_Connection *connection;
+	struct connection *state;
 	const char *method;
 	char *path;
 	char *body;
@@ -140,10 +162,10 @@ static void keep_body(struct http_request *request, const char *data, size_t siz
 /* --- replies ------------------------------------------------------------------------------ */
 
 static int on_again(sd_event_source *source, void *argument);
-static void look_later(struct http *http);
 
 static void reply_with(struct http_request *request, unsigned status,
-		       const struct http_header *headers, size_t n, struct MHD_Response *response)
+		       const struct http_header *headers, size_t n, struct MHD_Response *response,
+		       uint64_t size)
 {
 	if (request->replied || response == NULL) {
 		if (response != NULL)
@@ -153,6 +175,7 @@ static void reply_with(struct http_request *request, unsigned status,
 	for (size_t i = 0; i < n; i++)
 		MHD_add_response_header(response, headers[i].name, headers[i].value);
 	request->response = response;
+	request->state->size = size;
 	request->status = status;
 	request->replied = true;
 	if (!request->suspended)
@@ -167,7 +190,8 @@ void http_reply(struct http_request *request, unsigned status, const struct http
 {
 	reply_with(request, status, headers, n,
 		   MHD_create_response_from_buffer(size, (void *)(uintptr_t)body,
-						   MHD_RESPMEM_MUST_COPY));
+						   MHD_RESPMEM_MUST_COPY),
+		   size);
 }
 
 void http_reply_file(struct http_request *request, unsigned status,
@@ -182,7 +206,15 @@ void http_reply_file(struct http_request *request, unsigned status,
 		http_reply(request, 500, NULL, 0, "", 0);
 		return;
 	}
-	reply_with(request, status, headers, n, response);
+	reply_with(request, status, headers, n, response, size);
+}
+
+/* The clock is not asked here: a deadline begins with the first look that finds the phase. */
+static void enter(struct connection *connection, enum phase phase)
+{
+	connection->phase = phase;
+	connection->deadline_ns = 0;
+	connection->received = 0;
 }
 
 static enum MHD_Result queue_reply(struct http_request *request)
@@ -190,6 +222,7 @@ static enum MHD_Result queue_reply(struct http_request *request)
 	enum MHD_Result r =
 		MHD_queue_response(request->connection, request->status, request->response);
 
+	enter(request->state, PHASE_REPLYING);
 	MHD_destroy_response(request->response);
 	request->response = NULL;
 	return r;
@@ -239,27 +272,97 @@ static enum MHD_Result refuse_head(struct MHD_Connection *connection,
 	return r;
 }
 
-/* The library looks at a socket when something comes. An end of file that came together with the
- * last bytes was not seen then, and nothing comes after it: so requests that are not whole are
- * looked at each second. A client that only closed its sending side has sent all of its request. */
-static int on_look(sd_event_source *source, uint64_t now, void *argument)
+/* --- who is late ---------------------------------------------------------------------------- */
+
+static void shut(struct connection *connection)
 {
-	struct http *http = argument;
+	connection->shut = true;
+	shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* While a body is read the library takes no reply; nor does it send one, so that there is nothing
+ * that this could get into the middle of. */
+static void send_too_slow(const struct connection *connection)
+{
+	char body[256], text[512];
+	int size = write_error(body, sizeof(body), "too_slow",
+			       "the request was not whole within request_timeout");
+	int n = snprintf(text, sizeof(text),
+			 "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n"
+			 "Content-Length: %d\r\nConnection: close\r\n\r\n%s",
+			 size, body);
+
+	send(connection->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Whether the next request has begun: the library does not tell before its head is whole, but the
+ * kernel counts bytes. What it does not tell counts as begun. */
+static bool has_begun(struct connection *connection)
+{
+	struct tcp_info info = { .tcpi_state = 0 };
+	socklen_t size = sizeof(info);
+	uint64_t before = connection->received;
+
+	if (getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return true;
+	connection->received = info.tcpi_bytes_received;
+	return before != 0 && before != connection->received;
+}
+
+/* The library looks at a socket when something comes. An end of file that came together with the
+ * last bytes was not seen then, and nothing comes after it. A client that only closed its sending
+ * side has sent all of its request. */
+static bool is_at_end(const struct connection *connection)
+{
 	char byte;
 
-	(void)source, (void)now;
-	for (struct http_request *request = http->open; request != NULL; request = request->next) {
-		const union MHD_ConnectionInfo *info = MHD_get_connection_info(
-			request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
 
-		if (!request->completed && info != NULL &&
-		    recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
-			shutdown(info->connect_fd, SHUT_RDWR);
+static bool has_hung_up(const struct connection *connection)
+{
+	struct pollfd wanted = { .fd = connection->fd, .events = POLLRDHUP };
+
+	return poll(&wanted, 1, 0) == 1;
+}
+
+static void check_deadline(const struct http *http, struct connection *connection, int64_t now)
+{
+	if (connection->deadline_ns == 0) {
+		connection->deadline_ns =
+			now +
+			(connection->phase == PHASE_REPLYING ?
+				 guard_reply_ns(http->settings.reply_timeout_ns, connection->size) :
+				 http->settings.request_timeout_ns);
+	} else if (now > connection->deadline_ns) {
+		if (connection->phase == PHASE_READING && connection->request != NULL)
+			send_too_slow(connection);
+		shut(connection);
 	}
-	http->look_armed = false;
-	if (http->open != NULL)
-		look_later(http);
-	return 0;
+}
+
+static void look_at(const struct http *http, struct connection *connection, int64_t now)
+{
+	switch (connection->phase) {
+	case PHASE_IDLE:
+		if (!has_begun(connection))
+			return;
+		enter(connection, PHASE_READING);
+		break;
+	case PHASE_READING:
+		if (connection->request != NULL && is_at_end(connection)) {
+			shut(connection);
+			return;
+		}
+		break;
+	case PHASE_WAITING:
+		if (has_hung_up(connection))
+			http->callbacks.hung_up(http->callbacks.self, connection->request);
+		return;
+	case PHASE_REPLYING:
+		break;
+	}
+	check_deadline(http, connection, now);
 }
 
 static void look_later(struct http *http)
@@ -269,24 +372,111 @@ static void look_later(struct http *http)
 	sd_event_source_set_enabled(http->look, SD_EVENT_ONESHOT);
 }
 
-/* --- libmicrohttpd ------------------------------------------------------------------------ */
-
-static void list_add(struct http *http, struct http_request *request)
+/* One timer for all connections: an ordinary request is over before it is ever looked at. */
+static int on_look(sd_event_source *source, uint64_t now_us, void *argument)
 {
-	request->next = http->open;
-	if (http->open != NULL)
-		http->open->previous = request;
-	http->open = request;
+	struct http *http = argument;
+	int64_t now = brood_now();
+
+	(void)source, (void)now_us;
+	for (struct connection *connection = http->connections; connection != NULL;
+	     connection = connection->next)
+		if (!connection->shut)
+			look_at(http, connection, now);
+	if (http->refused > 0)
+		log_event("connections_refused", "n=%llu max_connections=%u",
+			  (unsigned long long)http->refused, http->settings.max_connections);
+	http->refused = 0;
+	http->look_armed = false;
+	if (http->connections != NULL)
+		look_later(http);
+	return 0;
 }
 
-static void list_remove(struct http *http, struct http_request *request)
+/* --- libmicrohttpd ------------------------------------------------------------------------ */
+
+static void list_add(struct http *http, struct connection *connection)
 {
-	if (request->previous != NULL)
-		request->previous->next = request->next;
+	connection->next = http->connections;
+	if (http->connections != NULL)
+		http->connections->previous = connection;
+	http->connections = connection;
+	http->n_connections++;
+}
+
+static void list_remove(struct http *http, struct connection *connection)
+{
+	if (connection->previous != NULL)
+		connection->previous->next = connection->next;
 	else
-		http->open = request->next;
-	if (request->next != NULL)
-		request->next->previous = request->previous;
+		http->connections = connection->next;
+	if (connection->next != NULL)
+		connection->next->previous = connection->previous;
+	http->n_connections--;
+}
+
+/* Beyond its limit the library accepts nobody, and who comes hangs in the kernel's queue: its
+ * limit is above ours, and we close. A connection that is refused has no struct. */
+static void on_connection(void *argument, struct MHD_Connection *handle, void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct http *http = argument;
+	struct connection *connection = *context;
+	int fd;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (connection != NULL)
+			list_remove(http, connection);
+		free(connection);
+		return;
+	}
+	fd = MHD_get_connection_info(handle, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	if (http->n_connections < http->settings.max_connections)
+		connection = calloc(1, sizeof(*connection));
+	if (connection == NULL) {
+		http->refused++;
+		shutdown(fd, SHUT_RDWR);
+		return;
+	}
+	connection->fd = fd;
+	enter(connection, PHASE_READING);
+	list_add(http, connection);
+	*context = connection;
+}
+
+static struct connection *connection_of(struct MHD_Connection *handle)
+{
+	return MHD_get_connection_info(handle, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* The head is there. */
+static enum MHD_Result begin(struct http *http, struct MHD_Connection *handle, const char *url,
+			     const char *method, const char *version, void **context)
+{
+	struct connection *connection = connection_of(handle);
+	const struct guard_refusal *refusal;
+	struct http_request *request;
+
+	if (connection == NULL || connection->shut)
+		return MHD_NO;
+	if (connection->phase == PHASE_IDLE)
+		enter(connection, PHASE_READING);
+	refusal = check_head(http, handle, version);
+	if (refusal != NULL)
+		return refuse_head(handle, refusal);
+	request = calloc(1, sizeof(*request));
+	if (request == NULL || (request->path = strdup(url)) == NULL) {
+		free(request);
+		return MHD_NO;
+	}
+	request->http = http;
+	request->connection = handle;
+	request->state = connection;
+	request->method = method;
+	connection->request = request;
+	*context = request;
+	http->callbacks.begin(http->callbacks.self, request);
+	return request->response != NULL ? queue_reply(request) : MHD_YES;
 }
 
 static enum MHD_Result on_request(void *argument, struct MHD_Connection *connection,
@@ -295,25 +485,11 @@ static enum MHD_Result on_request(void *argument, struct MHD_Connection *connect
 {
 	struct http *http = argument;
 	struct http_request *request = *context;
-	const struct guard_refusal *refusal;
 
-	if (request == NULL) { /* the head */
-		refusal = check_head(http, connection, version);
-		if (refusal != NULL)
-			return refuse_head(connection, refusal);
-		request = calloc(1, sizeof(*request));
-		if (request == NULL || (request->path = strdup(url)) == NULL) {
-			free(request);
-			return MHD_NO;
-		}
-		request->http = http;
-		request->connection = connection;
-		request->method = method;
-		*context = request;
-		list_add(http, request);
-		http->callbacks.begin(http->callbacks.self, request);
-		return request->response != NULL ? queue_reply(request) : MHD_YES;
-	}
+	if (request == NULL)
+		return begin(http, connection, url, method, version, context);
+	if (request->state->shut)
+		return MHD_NO;
 	if (*size > 0) {
 		keep_body(request, data, *size);
 		*size = 0;
@@ -321,6 +497,7 @@ static enum MHD_Result on_request(void *argument, struct MHD_Connection *connect
 	}
 	if (!request->completed) {
 		request->completed = true;
+		enter(request->state, PHASE_WAITING);
 		http->callbacks.complete(http->callbacks.self, request);
 	}
 	if (request->response != NULL)
@@ -343,7 +520,8 @@ static void on_completed(void *argument, struct MHD_Connection *connection, void
 		return;
 	*context = NULL;
 	http->callbacks.closed(http->callbacks.self, request);
-	list_remove(http, request);
+	request->state->request = NULL;
+	enter(request->state, PHASE_IDLE);
 	if (request->response != NULL)
 		MHD_destroy_response(request->response);
 	free(request->path);
@@ -360,7 +538,7 @@ static void run(struct http *http)
 	do
 		MHD_run(http->daemon);
 	while (MHD_get_timeout(http->daemon, &left) == MHD_YES && left == 0 && ++runs < RUNS);
-	if (http->open != NULL && !http->look_armed)
+	if (http->connections != NULL && !http->look_armed)
 		look_later(http);
 	if (MHD_get_timeout(http->daemon, &left) == MHD_YES) {
 		sd_event_source_set_time_relative(http->timer, left * 1000);
@@ -405,8 +583,11 @@ int http_open(sd_event *event, int listen_fd, const struct http_settings *settin
 	http->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
 		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-		http, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-		IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+		http, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
+		MHD_OPTION_CONNECTION_LIMIT, settings->max_connections + SPARE,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, settings->max_connections_per_address,
+		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_END);
 	if (http->daemon == NULL) {
 		free(http);
 		return -EIO;

@@ -187,7 +187,14 @@ static unsigned port_of(int fd)
 static int open_http(struct server *server)
 {
 	const struct http_callbacks callbacks = api_callbacks(server->api);
-	const struct http_settings settings = { .hosts = server->config->hosts.words };
+	const struct http_settings settings = {
+		.request_timeout_ns = server->config->request_timeout_ns,
+		.reply_timeout_ns = server->config->reply_timeout_ns,
+		.max_connections = (unsigned)server->config->max_connections,
+		.max_connections_per_address =
+			(unsigned)server->config->max_connections_per_address,
+		.hosts = server->config->hosts.words,
+	};
 	const char *listen_at = server->config->listen;
 	struct sockaddr_storage address;
 	socklen_t size = read_address(listen_at, &address);

@@ -1,8 +1,11 @@
-"""What the server refuses before anything acts on it."""
+"""What the server refuses before anything acts on it, how long it waits for whom, and how many it serves."""
 import contextlib
+import resource
+import socket
+import time
 import unittest
 
-from server import ServerTest, head_of
+from server import PATIENCE, OwnServerTest, ServerTest, descriptors, eventually, gate, head_of
 
 HOST = b'Host: localhost\r\n'
 POST = b'POST /true HTTP/1.1\r\n' + HOST + b'Content-Type: application/json\r\n'
@@ -141,6 +144,193 @@ class Hosts(ServerTest):
                                     {'Host': 'evil.example', 'Content-Type': 'application/json'})
         self.assert_error(reply, 421, 'bad_host')
         self.assertEqual(self.server.jobs(), [])
+
+
+class Slow(ServerTest):
+    """With request_timeout 1s a slow request is cut; whoever else comes is served meanwhile."""
+    routes = [{'name': 'run'}, {'name': 'true', 'command': ['/bin/true']}]
+    settings = {'request_timeout': '1s'}
+
+    def drip(self, connection, data):
+        """A byte each half second, until the server closes: what it said."""
+        began, said = time.monotonic(), b''
+        connection.socket.settimeout(0.5)
+        for byte in data:
+            self.assertEqual(self.server.get('/healthz').status, 200)
+            try:
+                connection.send(bytes([byte]))
+                said += connection.socket.recv(65536)
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        else:
+            self.fail('it was not cut')
+        self.assertGreater(time.monotonic() - began, 1)
+        with contextlib.suppress(OSError):
+            while more := connection.socket.recv(65536):
+                said += more
+        return said
+
+    def test_a_slow_head(self):
+        with self.server.connect() as connection:
+            self.assertEqual(self.drip(connection, b'GET /healthz HTTP/1.1\r\nX: ' + b'x' * 40), b'')
+
+    def test_a_slow_head_on_a_connection_that_was_used(self):
+        with self.server.connect() as connection:
+            connection.send(get())
+            self.assertEqual(connection.reply().status, 200)
+            self.assertEqual(self.drip(connection, b'GET /healthz HTTP/1.1\r\nX: ' + b'x' * 40), b'')
+
+    def test_a_slow_body(self):
+        body = b'{"sh": "' + b'x' * 60
+        for head in (POST + b'Content-Length: 1000\r\n\r\n', POST + b'Transfer-Encoding: chunked\r\n\r\n400\r\n'):
+            with self.server.connect() as connection:
+                connection.send(head)
+                said = self.drip(connection, body)
+            self.assertTrue(said.startswith(b'HTTP/1.1 408 '), said)
+            self.assertIn(b'"code":"too_slow"', said)
+        self.assertEqual(self.server.jobs(), [])
+
+    def test_a_connection_that_says_nothing(self):
+        with self.server.connect() as connection:
+            self.assertEqual(received(connection), b'')
+
+    def test_a_pause_between_requests_is_no_slow_request(self):
+        with self.server.connect() as connection:
+            connection.send(get())
+            self.assertEqual(connection.reply().status, 200)
+            time.sleep(5)
+            connection.send(get())
+            self.assertEqual(connection.reply().status, 200)
+
+    def test_a_wait_is_no_slow_request(self):
+        job = self.end_in_time(self.server.submit(gate()))
+        with self.server.connect() as connection:
+            for _ in range(2):
+                connection.send(get(f'/v1/jobs/{job}?wait=5s'))
+                reply = connection.reply()
+                self.assertEqual((reply.status, reply.json()['state']), (200, 'running'))
+
+
+class Waits(ServerTest):
+    def test_who_vanishes_in_a_wait_leaves_no_descriptor(self):
+        job = self.end_in_time(self.server.submit(gate()))
+        self.server.await_running(job)
+        before = descriptors(self.server.process.pid)
+        with contextlib.ExitStack() as stack:
+            for _ in range(20):
+                stack.enter_context(self.server.connect()).send(get(f'/v1/jobs/{job}?wait=5m'))
+            eventually(lambda: descriptors(self.server.process.pid) >= before + 20, 'their connections')
+        eventually(lambda: descriptors(self.server.process.pid) <= before, 'their end')
+        self.assertEqual(self.server.job(job)['state'], 'running')
+
+    def test_who_only_stops_sending_is_told_how_it_is_now(self):
+        job = self.end_in_time(self.server.submit(gate()))
+        self.server.await_running(job)
+        with self.server.connect() as connection:
+            connection.send(get(f'/v1/jobs/{job}?wait=5m'))
+            connection.socket.shutdown(socket.SHUT_WR)
+            reply = connection.reply()
+        self.assertEqual((reply.status, reply.json()['state']), (200, 'running'))
+
+
+class Readers(ServerTest):
+    """Of a reply of 512 KiB: 1 s and 8 s in all."""
+    settings = {'reply_timeout': '1s'}
+    size = 512 << 10
+
+    def ask(self, job):
+        """Asks for the output on a socket for which the kernel keeps little of it."""
+        slow = socket.socket()
+        self.addCleanup(slow.close)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        slow.settimeout(PATIENCE)
+        slow.connect(('127.0.0.1', self.server.port))
+        slow.sendall(get(f'/v1/jobs/{job}/stdout'))
+        return slow
+
+    def test_a_slow_one_is_cut(self):
+        job = self.server.run(f'head -c {self.size} /dev/zero')['id']
+        before = descriptors(self.server.process.pid)
+        slow, taken = self.ask(job), 0
+        began = time.monotonic()
+        eventually(lambda: descriptors(self.server.process.pid) >= before + 2, 'its connection and its file')
+        self.assertEqual(self.server.output(job), bytes(self.size)) # another reader, meanwhile
+        while descriptors(self.server.process.pid) > before:
+            taken += len(slow.recv(100))
+            self.assertLess(time.monotonic() - began, 60)
+            time.sleep(0.02)
+        self.assertGreater(time.monotonic() - began, 9)
+        with contextlib.suppress(ConnectionResetError):
+            while more := slow.recv(65536):
+                taken += len(more)
+        self.assertLess(taken, self.size)
+
+
+class Limits(OwnServerTest):
+    def full(self, server, stack, n, *source):
+        """`n` connections, each of which was served."""
+        connections = [stack.enter_context(server.connect(*source)) for _ in range(n)]
+        self.served(connections)
+        return connections
+
+    def served(self, connections):
+        for connection in connections:
+            connection.send(get())
+        for connection in connections:
+            self.assertEqual(connection.reply().status, 200)
+
+    def served_again(self, server, *source):
+        """A newcomer is, as soon as the server has seen that somebody left."""
+        def answered():
+            with contextlib.suppress(AssertionError, OSError), server.connect(*source) as connection:
+                connection.send(get())
+                return connection.reply().status == 200
+            return False
+        eventually(answered, 'an answer')
+
+    def refused(self, server, *source):
+        for _ in range(50):
+            with server.connect(*source) as connection:
+                self.assertEqual(received(connection), b'')
+
+    def test_in_all(self):
+        server = self.serve(max_connections=20)
+        with contextlib.ExitStack() as stack:
+            connections = self.full(server, stack, 20)
+            self.refused(server)
+            self.refused(server, '127.0.0.2')
+            self.served(connections)
+            connections[3].close()
+            self.served_again(server, '127.0.0.2')
+            eventually(lambda: server.events('connections_refused', max_connections='20'), 'a line')
+        self.served_again(server)
+
+    def test_for_an_address(self):
+        server = self.serve(max_connections_per_address=5)
+        with contextlib.ExitStack() as stack:
+            connections = self.full(server, stack, 5)
+            self.refused(server)
+            connections += self.full(server, stack, 5, '127.0.0.2')
+            self.refused(server, '127.0.0.2')
+            self.served(connections)
+            connections[0].close()
+            self.served_again(server)
+
+    def test_a_thousand_idle_connections(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < 3000:
+            self.skipTest(f'needs 3000 descriptors, the hard limit is {hard}')
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3000), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        server = self.serve(max_connections_per_address=1100, max_connections=1100)
+        with contextlib.ExitStack() as stack:
+            connections = self.full(server, stack, 1000)
+            self.assertEqual(server.run('echo x')['state'], 'succeeded')
+            self.served(connections)
 
 
 if __name__ == '__main__':

@@ -127,8 +127,8 @@ class Reply:
 class Connection:
     """A kept-alive connection by hand: whatever is sent, and replies as they come."""
 
-    def __init__(self, port):
-        self.socket = socket.create_connection(('127.0.0.1', port), timeout=PATIENCE)
+    def __init__(self, port, source='127.0.0.1'):
+        self.socket = socket.create_connection(('127.0.0.1', port), PATIENCE, (source, 0))
         self.stream = self.socket.makefile('rb')
 
     def send(self, data):
@@ -341,8 +341,8 @@ class Server:
     def delete(self, job, query=''):
         return self.request('DELETE', f'/v1/jobs/{job}{query}')
 
-    def connect(self):
-        return Connection(self.port)
+    def connect(self, *source):
+        return Connection(self.port, *source)
 
     def post(self, body, route='run', content_type='application/json'):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
