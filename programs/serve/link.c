@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -28,6 +29,7 @@ struct link {
 	int state_fd, connection;
 	struct journal_reader journal;
 	uint64_t kept_from; /* the journal's segment before which all were removed */
+	brood_rlimit files; /* descriptors: what keepers and their jobs may have */
 	bool ready;
 	brood_child *keeper; /* NULL: one that was found */
 	struct link_callbacks callbacks;
@@ -109,6 +111,8 @@ static int spawn_keeper(struct link *link, int listener, int theirs)
 		.pass = pass,
 		.n_pass = 3,
 		.group = BROOD_GROUP_SESSION,
+		.rlimits = &link->files,
+		.n_rlimits = 1,
 		.fail = &fail,
 	};
 	char text[300];
@@ -310,14 +314,21 @@ int link_open(sd_event *event, int state_fd, const struct link_callbacks *callba
 	      struct link **ret_link)
 {
 	struct link *link = calloc(1, sizeof(*link));
+	struct rlimit files;
 	int r;
 
 	if (link == NULL)
 		return -ENOMEM;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
+		r = -errno;
+		free(link);
+		return r;
+	}
 	*link = (struct link){ .event = event,
 			       .state_fd = state_fd,
 			       .connection = -1,
 			       .callbacks = *callbacks,
+			       .files = { RLIMIT_NOFILE, files.rlim_cur, files.rlim_max },
 			       .journal = { .state_fd = state_fd, .fd = -1 } };
 	r = sd_event_add_time_relative(event, &link->retry, CLOCK_MONOTONIC, 0, 1000, on_retry,
 				       link);

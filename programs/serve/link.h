@@ -35,7 +35,8 @@ struct link_callbacks {
 	void (*writable)(void *self);
 };
 
-/* `state_fd` is the state directory, whose lock the caller holds. Returns 0, or -errno. */
+/* `state_fd` is the state directory, whose lock the caller holds. Keepers, now and later, and so
+ * their jobs, get the limit of descriptors that holds at this call. Returns 0, or -errno. */
 int link_open(sd_event *event, int state_fd, const struct link_callbacks *callbacks,
 	      struct link **ret_link);
 

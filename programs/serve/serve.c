@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-event.h>
@@ -33,6 +34,7 @@
 
 #define TICK_NS (50 * BROOD_MSEC) /* while draining */
 #define STOP_NS (20 * BROOD_SEC)  /* for stopped jobs to be recorded, beyond their own grace */
+#define OWN_DESCRIPTORS 64        /* beside those of connections: the store, the keeper, bodies */
 
 static const char usage[] =
 	"usage: brood serve --config FILE [--listen ADDRESS:PORT] [--state DIR] [--check]\n"
@@ -184,6 +186,28 @@ static unsigned port_of(int fd)
 						     ((struct sockaddr_in *)&address)->sin_port);
 }
 
+/* Makes room for a descriptor for each connection and one for the file that it is sent. Jobs keep
+ * the limit that the server was started with: link_open() came before. Where there is no room,
+ * there are fewer connections: the store and the line to the keeper need their descriptors, too. */
+static void raise_descriptor_limit(struct config *config)
+{
+	rlim_t wanted = 2 * (rlim_t)config->max_connections + OWN_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur == wanted)
+		return;
+	config->max_connections = limit.rlim_cur > OWN_DESCRIPTORS + 2 ?
+					  (int64_t)(limit.rlim_cur - OWN_DESCRIPTORS) / 2 :
+					  1;
+	log_event("few_descriptors", "hard_limit=%llu wanted=%llu max_connections=%lld",
+		  (unsigned long long)limit.rlim_max, (unsigned long long)wanted,
+		  (long long)config->max_connections);
+}
+
 static int open_http(struct server *server)
 {
 	const struct http_callbacks callbacks = api_callbacks(server->api);
@@ -269,8 +293,10 @@ static int open_server(struct server *server)
 	if (r >= 0)
 		r = api_new(server->event, server->config, server->sched, server->store,
 			    server->state_fd, &server->api);
-	if (r >= 0)
+	if (r >= 0) {
+		raise_descriptor_limit(server->config);
 		r = open_http(server);
+	}
 	return r;
 }
 

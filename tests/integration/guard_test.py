@@ -332,6 +332,37 @@ class Limits(OwnServerTest):
             self.assertEqual(server.run('echo x')['state'], 'succeeded')
             self.served(connections)
 
+    def files_of(self, server):
+        """The limits that a job's program finds."""
+        job = server.run('ulimit -Sn; ulimit -Hn')['id']
+        return tuple(int(word) for word in server.output(job).split())
+
+    def test_the_server_has_room_and_its_jobs_have_the_limits_it_was_started_with(self):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if hard < 3000:
+            self.skipTest(f'needs 3000 descriptors, the hard limit is {hard}')
+        server = self.serve(files=(300, 3000))
+        soft = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)[0]
+        self.assertGreaterEqual(soft, 2 * 1024)
+        self.assertEqual(server.events('few_descriptors'), [])
+        self.assertEqual(self.files_of(server), (300, 3000))
+        server.kill_keeper()
+        eventually(lambda: server.get('/readyz').status == 200, 'a new keeper')
+        self.assertEqual(self.files_of(server), (300, 3000))
+
+    def test_a_hard_limit_that_is_too_small(self):
+        server = self.serve(files=(100, 120))
+        lines = server.events('few_descriptors')
+        self.assertEqual([line['hard_limit'] for line in lines], ['120'])
+        most = int(lines[0]['max_connections'])
+        before = descriptors(server.process.pid)
+        with contextlib.ExitStack() as stack:
+            connections = self.full(server, stack, most)
+            self.refused(server)
+            self.served(connections)
+        eventually(lambda: descriptors(server.process.pid) <= before, 'the end of all')
+        self.assertEqual(self.files_of(server), (100, 120))
+
 
 if __name__ == '__main__':
     unittest.main()

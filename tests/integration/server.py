@@ -11,6 +11,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -163,7 +164,7 @@ def head_of(method, path, length=None, *more):
 class Server:
     """routes: mappings without what all have in common; name alone is needed."""
 
-    def __init__(self, *routes, start=True, pass_fds=(), **settings):
+    def __init__(self, *routes, start=True, pass_fds=(), files=None, **settings):
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix='brood-'))
         self.state = self.path('state')
         self.config = self.path('brood.yaml')
@@ -172,6 +173,7 @@ class Server:
         self.port = 0
         self.baseline = None
         self.pass_fds = pass_fds
+        self.files = files # its limits of descriptors, (soft, hard)
         self.environment = {'HOME': self.folder, 'PATH': '/usr/bin:/bin', 'OUTSIDE': 'not for jobs'}
         # What a build with a sanitizer is told must reach the server.
         self.environment.update({k: v for k, v in os.environ.items() if k.endswith('SAN_OPTIONS')})
@@ -204,11 +206,15 @@ class Server:
 
     # --- its life
 
+    def limit(self):
+        if self.files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self.files)
+
     def spawn(self, *words):
         with open(self.log_file, 'ab') as log:
             return subprocess.Popen([BROOD, 'serve', '--config', self.config, *words], cwd=self.folder,
                                     env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                    pass_fds=self.pass_fds)
+                                    pass_fds=self.pass_fds, preexec_fn=self.limit)
 
     def start(self, ready=True):
         before = len(self.events('listening'))
