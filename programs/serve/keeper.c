@@ -52,7 +52,8 @@ enum source { SOURCE_LISTEN = RUN_SOURCES, SOURCE_CONNECTION, SOURCE_CHILDREN };
 
 static struct keeper {
 	int epoll, connection;
-	int child_signals; /* signalfd of SIGCHLD */
+	int child_signals;   /* signalfd of SIGCHLD */
+	struct rlimit files; /* descriptors, as programs may have them */
 	bool marks, quit;
 	bool inherited_by; /* the server is our parent: it would inherit our children */
 	struct runner runner;
@@ -132,7 +133,10 @@ static int run_program(struct run *run, const struct start *start, const char **
 		       brood_fail *fail)
 {
 	const struct wire_message *message = &start->message;
-	const brood_rlimit mark = { RLIMIT_RTTIME, run->id, run->id };
+	const brood_rlimit limits[] = {
+		{ RLIMIT_NOFILE, keeper.files.rlim_cur, keeper.files.rlim_max },
+		{ RLIMIT_RTTIME, run->id, run->id }, /* the mark */
+	};
 	char input_path[4096] = "BROOD_INPUT=", id_text[ID_SIZE], id_entry[32];
 	char *text = NULL;
 	size_t n_env = message->n_env, n_argv = message->n_argv;
@@ -145,8 +149,8 @@ static int run_program(struct run *run, const struct start *start, const char **
 		.out = { .kind = BROOD_STDIO_FD, .fd = start->ends[0] },
 		.err = { .kind = BROOD_STDIO_FD, .fd = start->ends[1] },
 		.group = BROOD_GROUP_SESSION,
-		.rlimits = &mark,
-		.n_rlimits = keeper.marks,
+		.rlimits = limits,
+		.n_rlimits = keeper.marks ? 2 : 1,
 		.fail = fail,
 	};
 	int r;
@@ -521,6 +525,17 @@ static void handle(const struct epoll_event *event)
 		runner_look(&keeper.runner);
 }
 
+/* Five descriptors a job: the usual soft limit is for programs that use select(2). */
+static int raise_descriptor_limit(void)
+{
+	struct rlimit all;
+
+	if (getrlimit(RLIMIT_NOFILE, &keeper.files) < 0)
+		return -errno;
+	all = (struct rlimit){ keeper.files.rlim_max, keeper.files.rlim_max };
+	return setrlimit(RLIMIT_NOFILE, &all) < 0 ? -errno : 0;
+}
+
 static int set_up(void)
 {
 	sigset_t all, children;
@@ -538,7 +553,9 @@ static int set_up(void)
 	if (fcntl(CONNECTION_FD, F_SETFL, O_NONBLOCK) < 0 ||
 	    fcntl(LISTEN_FD, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	r = journal_open(&keeper.journal, STATE_FD);
+	r = raise_descriptor_limit();
+	if (r == 0)
+		r = journal_open(&keeper.journal, STATE_FD);
 	if (r < 0)
 		return r;
 	prctl(PR_SET_NAME, "brood-keeper");

@@ -35,6 +35,7 @@
 #define TICK_NS (50 * BROOD_MSEC) /* while draining */
 #define STOP_NS (20 * BROOD_SEC)  /* for stopped jobs to be recorded, beyond their own grace */
 #define OWN_DESCRIPTORS 64        /* beside those of connections: the store, the keeper, bodies */
+#define JOB_DESCRIPTORS 5         /* of a job that the keeper leaves to us: pipes, files, pidfd */
 
 static const char usage[] =
 	"usage: brood serve --config FILE [--listen ADDRESS:PORT] [--state DIR] [--check]\n"
@@ -186,12 +187,13 @@ static unsigned port_of(int fd)
 						     ((struct sockaddr_in *)&address)->sin_port);
 }
 
-/* Makes room for a descriptor for each connection and one for the file that it is sent. Jobs keep
+/* Makes room for a descriptor for each connection and one for the file that it is sent, and for jobs. They keep
  * the limit that the server was started with: link_open() came before. Where there is no room,
  * there are fewer connections: the store and the line to the keeper need their descriptors, too. */
 static void raise_descriptor_limit(struct config *config)
 {
-	rlim_t wanted = 2 * (rlim_t)config->max_connections + OWN_DESCRIPTORS;
+	const rlim_t own = OWN_DESCRIPTORS + JOB_DESCRIPTORS * (rlim_t)config->max_concurrent;
+	const rlim_t wanted = 2 * (rlim_t)config->max_connections + own;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
@@ -200,9 +202,8 @@ static void raise_descriptor_limit(struct config *config)
 	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur == wanted)
 		return;
-	config->max_connections = limit.rlim_cur > OWN_DESCRIPTORS + 2 ?
-					  (int64_t)(limit.rlim_cur - OWN_DESCRIPTORS) / 2 :
-					  1;
+	config->max_connections =
+		limit.rlim_cur > own + 2 ? (int64_t)(limit.rlim_cur - own) / 2 : 1;
 	log_event("few_descriptors", "hard_limit=%llu wanted=%llu max_connections=%lld",
 		  (unsigned long long)limit.rlim_max, (unsigned long long)wanted,
 		  (long long)config->max_connections);

@@ -351,7 +351,7 @@ class Limits(OwnServerTest):
         self.assertEqual(self.files_of(server), (300, 3000))
 
     def test_a_hard_limit_that_is_too_small(self):
-        server = self.serve(files=(100, 120))
+        server = self.serve(files=(100, 120), max_concurrent=4)
         lines = server.events('few_descriptors')
         self.assertEqual([line['hard_limit'] for line in lines], ['120'])
         most = int(lines[0]['max_connections'])
