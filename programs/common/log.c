@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 static struct {
-	pthread_t holder; /* others write at once */
-	bool holds;
+	pthread_t holder;   /* others write at once */
+	_Atomic bool holds; /* says that `holder` is set: others may be writing already */
 	size_t n;
 	char text[PIPE_BUF];
 } held;
