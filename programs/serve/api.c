@@ -526,11 +526,15 @@ static void get_output(struct exchange *exchange, uint64_t id, int which)
 	free(stored);
 	if (r == 0) {
 		r = output_open(exchange->api->state_fd, id, which);
-		if (r >= 0 || r == -ENOENT) {
+		if (r >= 0 || (r == -ENOENT && facts.bytes[which] == 0)) {
 			reply_output(exchange, r >= 0 ? r : -1);
 			return;
 		}
-		reply_error(exchange, 500, "output", "the output cannot be read: %s", strerror(-r));
+		if (r == -ENOENT) /* the job is being removed */
+			reply_error(exchange, 404, "not_found", "its output is no longer kept");
+		else
+			reply_error(exchange, 500, "output", "the output cannot be read: %s",
+				    strerror(-r));
 	} else {
 		reply_error(exchange, r == -ENOENT ? 404 : 500,
 			    r == -ENOENT ? "not_found" : "store",
@@ -732,6 +736,8 @@ static double stat_wait(const struct route_stats *stats)
 
 static void write_metrics(FILE *to, const struct api *api)
 {
+	const struct store_totals totals = store_totals(api->store);
+
 	write_route_metric(to, api, "jobs_accepted_total", "counter", "Jobs taken.", stat_accepted);
 	write_route_metric(to, api, "jobs_refused_total", "counter",
 			   "Jobs refused because all was busy.", stat_refused);
@@ -749,6 +755,12 @@ static void write_metrics(FILE *to, const struct api *api)
 			   stat_run);
 	write_route_metric(to, api, "job_queued_seconds_total", "counter",
 			   "Waiting time of started jobs.", stat_wait);
+	metric_head(to, "jobs_stored", "gauge", "Finished jobs that are kept.");
+	fprintf(to, "brood_jobs_stored %lld\n", (long long)totals.jobs);
+	metric_head(to, "output_bytes", "gauge", "Output of finished jobs that is kept.");
+	fprintf(to, "brood_output_bytes %lld\n", (long long)totals.output_bytes);
+	metric_head(to, "jobs_expired_total", "counter", "Finished jobs that were removed.");
+	fprintf(to, "brood_jobs_expired_total %llu\n", (unsigned long long)totals.expired);
 	metric_head(to, "http_replies_total", "counter", "HTTP replies by class of status.");
 	for (int class = 2; class < 6; class ++)
 		fprintf(to, "brood_http_replies_total{class=\"%dxx\"} %llu\n", class,

@@ -120,9 +120,14 @@ static int read_size(struct reader *reader, const char *key, yaml_node_t *node, 
 	return read_number(reader, key, node, field, parse_size, "a size such as 64KiB or 16MiB");
 }
 
+static int read_whole(struct reader *reader, const char *key, yaml_node_t *node, void *field)
+{
+	return read_number(reader, key, node, field, parse_count, "a whole number");
+}
+
 static int read_count(struct reader *reader, const char *key, yaml_node_t *node, void *field)
 {
-	int r = read_number(reader, key, node, field, parse_count, "a whole number");
+	int r = read_whole(reader, key, node, field);
 
 	if (r == 0 && *(int64_t *)field > COUNT_LIMIT)
 		return refuse(reader, node, key, "'%s' is more than %d", scalar(node), COUNT_LIMIT);
@@ -592,6 +597,18 @@ static int read_routes(struct reader *reader, const char *key, yaml_node_t *node
 	return r;
 }
 
+static const struct key retention_keys[] = {
+	{ "age", read_duration, offsetof(struct retention_limits, age_ns), false },
+	{ "jobs", read_whole, offsetof(struct retention_limits, jobs), false },
+	{ "output", read_size, offsetof(struct retention_limits, output), false },
+	{ NULL, NULL, 0, false },
+};
+
+static int read_retention(struct reader *reader, const char *key, yaml_node_t *node, void *field)
+{
+	return read_mapping(reader, node, key, retention_keys, field);
+}
+
 static const struct key config_keys[] = {
 	{ "listen", read_text, offsetof(struct config, listen), false },
 	{ "insecure", read_bool, offsetof(struct config, insecure), false },
@@ -605,6 +622,7 @@ static const struct key config_keys[] = {
 	  offsetof(struct config, max_connections_per_address), false },
 	{ "hosts", read_hosts, offsetof(struct config, hosts), false },
 	{ "log_fields", read_field_names, offsetof(struct config, log_fields), false },
+	{ "retention", read_retention, offsetof(struct config, retention), false },
 	{ "routes", read_routes, 0, true },
 	{ NULL, NULL, 0, false },
 };
@@ -735,6 +753,11 @@ static int set_defaults(struct config *config, const char *file)
 	config->reply_timeout_ns = 60 * BROOD_SEC;
 	config->max_connections = 1024;
 	config->max_connections_per_address = 512;
+	config->retention = (struct retention_limits){
+		.age_ns = 7 * INT64_C(86400) * BROOD_SEC,
+		.jobs = 100000,
+		.output = 1 << 30,
+	};
 	if (config->file == NULL || config->listen == NULL || config->state_dir == NULL)
 		return -ENOMEM;
 	if (config->directory == NULL)

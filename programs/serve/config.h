@@ -36,6 +36,13 @@ struct route {
 	bool never_rerun;
 };
 
+/* How much is kept of the jobs that are over; 0: no limit of that kind. */
+struct retention_limits {
+	int64_t age_ns; /* since a job's end */
+	int64_t jobs;
+	int64_t output; /* bytes of stdout and stderr of all of them */
+};
+
 struct config {
 	char *file;      /* as it was named */
 	char *directory; /* of the file, absolute: what its relative paths start from */
@@ -47,6 +54,7 @@ struct config {
 	int64_t request_timeout_ns, reply_timeout_ns;
 	int64_t max_connections, max_connections_per_address;
 	struct words hosts; /* names that requests may be addressed to */
+	struct retention_limits retention;
 	struct words log_fields;
 	struct route *routes;
 	size_t n_routes;

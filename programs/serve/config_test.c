@@ -63,6 +63,9 @@ START_TEST(the_documented_defaults)
 	ck_assert_int_eq(config->max_connections, 1024);
 	ck_assert_int_eq(config->max_connections_per_address, 512);
 	ck_assert_uint_eq(config->hosts.n, 0);
+	ck_assert_int_eq(config->retention.age_ns, 7 * INT64_C(86400) * BROOD_SEC);
+	ck_assert_int_eq(config->retention.jobs, 100000);
+	ck_assert_int_eq(config->retention.output, 1 << 30);
 	ck_assert_uint_eq(config->log_fields.n, 0);
 	ck_assert_uint_eq(config->n_routes, 1);
 
@@ -99,6 +102,7 @@ START_TEST(all_that_can_be_said)
 		     "max_connections_per_address: 10000\n"
 		     "hosts: [jobs, Brood.Example.]\n"
 		     "log_fields: [requestId, train-Id_2]\n"
+		     "retention: { age: 90d, jobs: 20000000, output: 512GiB }\n"
 		     "routes:\n"
 		     "  - name: a\n"
 		     "    path: /a\n"
@@ -131,6 +135,9 @@ START_TEST(all_that_can_be_said)
 	ck_assert_int_eq(config->max_connections_per_address, 10000);
 	ck_words(&config->hosts, "jobs|Brood.Example.");
 	ck_words(&config->log_fields, "requestId|train-Id_2");
+	ck_assert_int_eq(config->retention.age_ns, 90 * INT64_C(86400) * BROOD_SEC);
+	ck_assert_int_eq(config->retention.jobs, 20000000);
+	ck_assert_int_eq(config->retention.output, INT64_C(512) << 30);
 	ck_assert_uint_eq(config->n_routes, 2);
 	ck_assert_int_eq(config->routes[0].max_concurrent, 7); /* the server's */
 
@@ -149,6 +156,18 @@ START_TEST(all_that_can_be_said)
 	ck_assert_int_eq(route->kill_grace_ns, 7 * INT64_C(86400) * BROOD_SEC);
 	ck_assert_int_eq(route->output_limit, 64 << 10);
 	ck_assert_int_eq(route->body_limit, 3 << 20);
+	config_free(config);
+}
+END_TEST
+
+START_TEST(a_limit_of_retention_alone_leaves_the_others)
+{
+	struct config *config = load("retention: { jobs: 0 }\n"
+				     "routes: [{ name: a, path: /a, command: [/bin/true] }]\n");
+
+	ck_assert_int_eq(config->retention.jobs, 0);
+	ck_assert_int_eq(config->retention.age_ns, 7 * INT64_C(86400) * BROOD_SEC);
+	ck_assert_int_eq(config->retention.output, 1 << 30);
 	config_free(config);
 }
 END_TEST
@@ -204,6 +223,7 @@ int main(void)
 
 	tcase_add_test(config, the_documented_defaults);
 	tcase_add_test(config, all_that_can_be_said);
+	tcase_add_test(config, a_limit_of_retention_alone_leaves_the_others);
 	tcase_add_test(config, an_argument_bounds_the_body);
 	tcase_add_test(config, addresses);
 	tcase_add_test(config, a_file_that_is_not_there);

@@ -7,6 +7,7 @@
 #ifndef SERVE_OUTPUT_H
 #define SERVE_OUTPUT_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,5 +27,24 @@ int64_t output_size(int state_fd, uint64_t id, int which);
 int output_write_input(int state_fd, uint64_t id, int body, char *path, size_t size);
 
 void output_remove_input(int state_fd, uint64_t id);
+
+/* Removes both files of each of these jobs, and the folders that are empty then. Returns 0, also
+ * when there was none, or -errno: not all are gone. */
+int output_remove(int state_fd, const uint64_t *ids, size_t n);
+
+/* A walk over all of these files; zero to begin with. */
+struct output_walk {
+	DIR *output, *files; /* files: of output/XXXX or of input/ */
+	char folder[16];     /* whose they are */
+	bool is_input;
+};
+
+/* The next file, in no order: of which job, and whether it is its input. Folders of output that are
+ * empty are removed on the way; what is not named like a job's file is passed over. False: there is
+ * no more. */
+bool output_walk_next(int state_fd, struct output_walk *walk, uint64_t *ret_id, bool *ret_is_input);
+
+/* Ends a walk before its end. */
+void output_walk_fini(struct output_walk *walk);
 
 #endif

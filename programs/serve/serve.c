@@ -141,13 +141,14 @@ static int open_state(struct server *server)
 
 static int open_store(struct server *server)
 {
+	const struct store_keep keep = { server->config->retention, server->state_fd };
 	char path[4096], why[256] = "";
 	int r;
 
 	if ((size_t)snprintf(path, sizeof(path), "%s/jobs.db", server->config->state_dir) >=
 	    sizeof(path))
 		return -ENAMETOOLONG;
-	r = store_open(server->event, path, &server->store, why, sizeof(why));
+	r = store_open(server->event, path, &keep, &server->store, why, sizeof(why));
 	if (r < 0)
 		log_event("store_failed", "file=\"%s\" error=\"%s\"", path, why);
 	return r;

@@ -1,5 +1,6 @@
 #include "serve/store.h"
 
+#include <brood/brood.h>
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "serve/retention.h"
 
 #define FORMAT 2 /* PRAGMA user_version */
 #define BUSY 4   /* writes in one commit that mean load: then … */
@@ -62,6 +64,7 @@ struct store {
 	sqlite3 *writer, *reader;
 	sqlite3_stmt *begin, *commit, *rollback, *insert, *update, *field;
 	sqlite3_stmt *get, *body;
+	struct retention *retention; /* the writer's, as are its statements */
 	sd_event_source *done_source, *lazy_timer;
 	struct list lazy; /* updates that wait; the loop's thread's own */
 	size_t pending;   /* likewise */
@@ -71,6 +74,7 @@ struct store {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake;
 	struct list todo, finished;
+	struct store_totals totals;
 	bool closing;
 };
 
@@ -210,6 +214,14 @@ static int write_all(struct store *store, const struct op *ops)
 	return r;
 }
 
+static void count_ends(struct store *store, const struct op *ops)
+{
+	for (; ops != NULL; ops = ops->next)
+		if (ops->kind == UPDATE && job_is_final(ops->facts.state))
+			retention_job_ended(store->retention,
+					    ops->facts.bytes[0] + ops->facts.bytes[1]);
+}
+
 static size_t count_writes(const struct op *ops)
 {
 	size_t n = 0;
@@ -278,6 +290,28 @@ static void pace(struct timespec *last, size_t writes)
 	clock_gettime(CLOCK_MONOTONIC, last);
 }
 
+/* Waits for writes, or until jobs are to be removed. With the lock held. */
+static void await_work(struct store *store)
+{
+	int64_t due = retention_due(store->retention);
+	const struct timespec until = { .tv_sec = due / BROOD_SEC, .tv_nsec = due % BROOD_SEC };
+	int r = 0;
+
+	while (store->todo.first == NULL && !store->closing && r != ETIMEDOUT)
+		r = pthread_cond_timedwait(&store->wake, &store->lock, &until);
+}
+
+/* After the writes were reported, so that they do not wait for it. With the lock held, but for the
+ * removal itself. */
+static void expire(struct store *store)
+{
+	pthread_mutex_unlock(&store->lock);
+	if (retention_due(store->retention) <= brood_now())
+		retention_step(store->retention);
+	pthread_mutex_lock(&store->lock);
+	store->totals = retention_totals(store->retention);
+}
+
 static void *writer_main(void *argument)
 {
 	struct store *store = argument;
@@ -291,9 +325,8 @@ static void *writer_main(void *argument)
 		struct op *ops;
 		int r = 0;
 
-		while (store->todo.first == NULL && !store->closing)
-			pthread_cond_wait(&store->wake, &store->lock);
-		if (store->todo.first == NULL)
+		await_work(store);
+		if (store->todo.first == NULL && store->closing)
 			break;
 		was_closing = store->closing;
 		pthread_mutex_unlock(&store->lock);
@@ -308,18 +341,24 @@ static void *writer_main(void *argument)
 		if (r < 0)
 			log_event("store_failed", "error=\"%s\" detail=\"%s\"", strerror(-r),
 				  sqlite3_errmsg(store->writer));
+		else
+			count_ends(store, ops);
 		pthread_mutex_lock(&store->lock);
-		sort_out(store, ops, r);
-		tell(store);
+		if (ops != NULL) {
+			sort_out(store, ops, r);
+			tell(store);
+		}
 		if (r < 0 && was_closing)
 			break;
 		if (r < 0) {
-			clock_gettime(CLOCK_REALTIME, &until);
+			clock_gettime(CLOCK_MONOTONIC, &until);
 			until.tv_sec++;
 			while (!store->closing &&
 			       pthread_cond_timedwait(&store->wake, &store->lock, &until) == 0)
 				continue;
 		}
+		if (!store->closing)
+			expire(store);
 	}
 	pthread_mutex_unlock(&store->lock);
 	return NULL;
@@ -437,6 +476,16 @@ size_t store_pending(const struct store *store)
 	return store->pending;
 }
 
+struct store_totals store_totals(struct store *store)
+{
+	struct store_totals totals;
+
+	pthread_mutex_lock(&store->lock);
+	totals = store->totals;
+	pthread_mutex_unlock(&store->lock);
+	return totals;
+}
+
 static void dispatch(struct store *store)
 {
 	struct op *ops;
@@ -543,7 +592,7 @@ int store_body(struct store *store, uint64_t id, char **ret_body, size_t *ret_si
 int store_last_id(struct store *store, uint64_t *ret_id)
 {
 	sqlite3_stmt *s;
-	int code = sqlite3_prepare_v2(store->reader, "SELECT max(id) FROM job", -1, &s, NULL);
+	int code = sqlite3_prepare_v2(store->reader, "SELECT " RETENTION_LAST_ID, -1, &s, NULL);
 
 	if (code == SQLITE_OK)
 		code = sqlite3_step(s);
@@ -702,6 +751,19 @@ static int prepare_statements(struct store *store, char *error, size_t size)
 	return 0;
 }
 
+static int open_retention(struct store *store, const struct store_keep *keep, char *error,
+			  size_t size)
+{
+	int code = retention_open(store->writer, keep, &store->retention);
+
+	if (code != SQLITE_OK) {
+		snprintf(error, size, "%s", sqlite3_errmsg(store->writer));
+		return error_of(code);
+	}
+	store->totals = retention_totals(store->retention);
+	return 0;
+}
+
 static struct store *store_free(struct store *store)
 {
 	sqlite3_stmt *all[] = { store->begin,  store->commit, store->rollback, store->insert,
@@ -711,6 +773,7 @@ static struct store *store_free(struct store *store)
 	sd_event_source_disable_unref(store->lazy_timer);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		sqlite3_finalize(all[i]);
+	retention_free(store->retention);
 	sqlite3_close(store->reader);
 	sqlite3_close(store->writer);
 	if (store->event >= 0)
@@ -748,8 +811,19 @@ static int open_sources(struct store *store, sd_event *event)
 	return r < 0 ? r : 0;
 }
 
-int store_open(sd_event *event, const char *path, struct store **ret_store, char *error,
-	       size_t size)
+/* Of the monotonic clock: a clock that is set must not stretch a wait. */
+static void init_wake(pthread_cond_t *wake)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+}
+
+int store_open(sd_event *event, const char *path, const struct store_keep *keep,
+	       struct store **ret_store, char *error, size_t size)
 {
 	struct store *store = calloc(1, sizeof(*store));
 	int r;
@@ -759,7 +833,7 @@ int store_open(sd_event *event, const char *path, struct store **ret_store, char
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&store->lock, NULL);
-	pthread_cond_init(&store->wake, NULL);
+	init_wake(&store->wake);
 	list_init(&store->lazy);
 	list_init(&store->todo);
 	list_init(&store->finished);
@@ -767,6 +841,8 @@ int store_open(sd_event *event, const char *path, struct store **ret_store, char
 	r = store->event < 0 ? -errno : open_database(path, &store->writer, error, size);
 	if (r == 0)
 		r = prepare_schema(store, error, size);
+	if (r == 0)
+		r = open_retention(store, keep, error, size);
 	if (r == 0)
 		r = open_database(path, &store->reader, error, size);
 	if (r == 0)

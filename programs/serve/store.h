@@ -7,6 +7,9 @@
  * inserts, which then did not happen; updates are kept and tried again each second, since what
  * they record has happened.
  *
+ * Between its commits the writer also removes finished jobs of which there are too many
+ * (serve/retention.h): a batch at a time, after the reports of what it wrote.
+ *
  * Reads are for the loop's thread alone and see what is committed. */
 #ifndef SERVE_STORE_H
 #define SERVE_STORE_H
@@ -15,16 +18,24 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "serve/config.h"
 #include "serve/job.h"
 
 struct store;
 
+/* What is kept of finished jobs, and the state directory, where their output lies. */
+struct store_keep {
+	struct retention_limits limits;
+	int state_fd;
+};
+
 /* What becomes of a write; `result` is 0 or -errno (-ENOSPC, -EROFS, -EIO). */
 typedef void store_done(void *self, uint64_t id, int result);
 
-/* Opens or creates `path`; reports come in `event`'s loop. Returns 0, or -errno with a reason. */
-int store_open(sd_event *event, const char *path, struct store **ret_store, char *error,
-	       size_t size);
+/* Opens or creates `path`; reports come in `event`'s loop. `keep` NULL: every job is kept. Returns 0,
+ * or -errno with a reason. */
+int store_open(sd_event *event, const char *path, const struct store_keep *keep,
+	       struct store **ret_store, char *error, size_t size);
 
 /* Writes out what is pending, then closes. */
 struct store *store_close(struct store *store);
@@ -53,7 +64,14 @@ size_t store_pending(const struct store *store);
 int store_get(struct store *store, uint64_t id, struct job_facts *ret_facts);
 int store_body(struct store *store, uint64_t id, char **ret_body, size_t *ret_size);
 
-/* The largest id in the store, 0 when it is empty. */
+struct store_totals {
+	int64_t jobs, output_bytes; /* finished, and kept */
+	uint64_t expired;           /* removed since the start */
+};
+
+struct store_totals store_totals(struct store *store);
+
+/* The largest id that a job ever had, also one that was removed; 0 when there was none. */
 int store_last_id(struct store *store, uint64_t *ret_id);
 
 struct store_filter {

@@ -38,6 +38,7 @@ MISTAKES = {
         (top('colour: red'), 6, 'colour'),
         (top('Listen: 127.0.0.1:1'), 6, 'Listen'),
         (top('"": 1'), 6, ''),
+        (top('retention: { age: 1d, days: 7 }'), 6, 'days'),
         (route('comand: [a]'), 6, 'comand'),
         (route('retries: 3'), 6, 'retries'),
         ('unknown:\n' + BASE, 1, 'unknown'),
@@ -50,6 +51,7 @@ MISTAKES = {
         (route('timeout: 1s\n    timeout: 1s'), 7, 'timeout'),
         (route('env: { A: b, C: d, A: b }'), 6, 'env'),
         (route('env:\n      A: b\n      "A": c'), 8, 'env'),
+        (top('retention:\n  jobs: 1\n  age: 1d\n  jobs: 2'), 9, 'jobs'),
     ],
     'wrong types at the top': [
         (top(f'{key}: {value}'), 6, key) for key, values in (
@@ -64,6 +66,11 @@ MISTAKES = {
             ('insecure', ('[]', '1', 'yes', '"true"', '')),
             ('log_fields', ('requestId', '{a: b}', '1', '[[a]]', '[{a: b}]', '[~]', '[""]')),
         ) for value in values
+    ] + [
+        (top(f'retention: {value}'), 6, '') for value in ('7d', '[7d]', '', '~')
+    ] + [
+        (top(f'retention: {{ {key}: {value} }}'), 6, key)
+        for key in ('age', 'jobs', 'output') for value in ('[1]', '{a: 1}', '', '~', '"0"')
     ] + [
         (instead('listen: 127.0.0.1:0', 'listen: [127.0.0.1:0]'), 1, 'listen'),
         (instead('listen: 127.0.0.1:0', 'listen:'), 1, 'listen'),
@@ -126,6 +133,12 @@ MISTAKES = {
             ('hosts', ('["jobs:8600"]', '["http://jobs"]', '["a b"]', '["*"]', '[.]', '["[::1]"]', '["a/b"]',
                        f'[{"a" * 256}]')),
             ('log_fields', ('["a b"]', '[state]', '[route]', '[limit]', '[after]', '["a=b"]', '["a\\nb"]')),
+        ) for value in values
+    ] + [
+        (top(f'retention:\n  {key}: {value}'), 7, key) for key, values in (
+            ('age', ('7', '-7d', '1.5d', '7 d', '1w', '99999999999999d')),
+            ('jobs', ('-1', '1.5', '1e5', 'all', '1d', '9223372036854775808')),
+            ('output', ('-1', '1.5GiB', '1GB', 'much', '9999999999GiB')),
         ) for value in values
     ] + [
         (route(f'env: {{ {name}: x }}'), 6, 'env') for name in ('""', 'A=B', 'BROOD_JOB_ID', 'BROOD_ROUTE', 'BROOD_X')
@@ -288,6 +301,7 @@ class Command(unittest.TestCase):
                      route('env: {}'), route('env: { A: "", B: 5, C: true, PATH: /bin }'),
                      route('input: argument'), route('input: none'), route('cwd: sub'), route('cwd: /'),
                      top('max_concurrent: 1'), top('log_fields: []'), top('state_dir: somewhere/else'),
+                     top('retention: {}'), top('retention: { age: 0, jobs: 0, output: 0 }'),
                      '# comment\n---\n' + BASE + '...\n', BASE + SECOND % ('b', '/A'), '\ufeff' + BASE,
                      BASE.replace('\n', '\r\n'), instead('name: a', 'name: ' + 'x' * 64),
                      BASE + SECOND % ('b', '/b') + SECOND % ('A', '/c'),
