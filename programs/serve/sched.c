@@ -652,6 +652,7 @@ static void bury_lost(struct sched *sched, size_t n_lost)
 		if (!job->lost || job_is_final(job->facts.state))
 			continue;
 		job->facts.state = JOB_LOST;
+		output_remove_input(sched->state_fd, job->facts.id);
 		for (int i = 0; i < 2; i++)
 			job->facts.bytes[i] = output_size(sched->state_fd, job->facts.id, i);
 		snprintf(job->facts.reason, sizeof(job->facts.reason),
