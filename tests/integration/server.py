@@ -232,7 +232,8 @@ class Server:
     def keeper(self):
         """The pid of the keeper of this state directory; None: there is none."""
         for pid in self.processes():
-            if name_of(pid) == 'brood-keeper':
+            # A job's program has this name too, from its clone to its exec.
+            if name_of(pid) == 'brood-keeper' and name_of((process(pid) or ('', 0))[1]) != 'brood-keeper':
                 return pid
         return None
 
