@@ -174,6 +174,7 @@ class Server:
         self.baseline = None
         self.pass_fds = pass_fds
         self.files = files # its limits of descriptors, (soft, hard)
+        self.unwanted = ['Sanitizer', 'runtime error', 'keeper_fault', 'store_fault'] # in the log
         self.environment = {'HOME': self.folder, 'PATH': '/usr/bin:/bin', 'OUTSIDE': 'not for jobs'}
         # What a build with a sanitizer is told must reach the server.
         self.environment.update({k: v for k, v in os.environ.items() if k.endswith('SAN_OPTIONS')})
@@ -300,8 +301,7 @@ class Server:
                     os.kill(pid, signal.SIGKILL)
         log = self.log()
         shutil.rmtree(self.folder)
-        faults += [f'the log says {word}' for word in ('Sanitizer', 'runtime error', 'keeper_fault', 'store_fault')
-                   if word in log]
+        faults += [f'the log says {word}' for word in self.unwanted if word in log]
         if faults:
             raise AssertionError('; '.join(faults) + '\n' + log[-3000:])
 
