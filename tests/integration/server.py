@@ -335,6 +335,7 @@ class Server:
     def request(self, method, path, body=None, headers=None, **more):
         connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=20)
         try:
+            connection.connect()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError): # an answer may come before all is sent
                 connection.request(method, path, body, headers or {}, **more)
             reply = connection.getresponse()
