@@ -45,7 +45,7 @@ class Known(OwnServerTest):
         server.unwanted.remove('keeper_fault')
         with Tracer(server.keeper(), 'epoll_ctl:error=ENOMEM'):
             job = server.submit('head -c 300000 /dev/zero')
-        self.assertNotEqual(server.ended(job)['state'], 'timed_out')
+        self.assertEqual(server.ended(job)['state'], 'succeeded')
 
     def lose_the_ring_of_an_end(self, server):
         """A job that has ended, and the server was not told."""
@@ -110,6 +110,28 @@ class Known(OwnServerTest):
             last.socket.settimeout(2)
             last.send(head_of('GET', '/healthz'))
             self.assertEqual(last.reply().status, 200)
+
+    # An id is the millisecond and a count from 0: two servers of a machine give the same ones. What a lost job
+    # left is looked for on the whole machine, by its id alone.
+    @unittest.expectedFailure
+    def test_jobs_of_another_server_are_left_alone(self):
+        servers = [self.serve({'name': 'wait', 'command': ['/bin/sleep', '300']}) for _ in range(2)]
+        jobs = [[], []]
+
+        def post(which):
+            jobs[which] = [servers[which].submit(route='wait') for _ in range(60)]
+        threads = [threading.Thread(target=post, args=[which]) for which in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        servers[0].kill_keeper()
+        for job in jobs[0]:
+            servers[0].ended(job)
+        states = [servers[1].job(job)['state'] for job in jobs[1]]
+        for job in jobs[1]:
+            servers[1].delete(job)
+        self.assertEqual(states, ['running'] * len(states))
 
     # epoll forgets a descriptor that the keeper closes only if nobody has a copy. A program that is being
     # started has one until its exec is through, which is a moment after the keeper goes on; then the event of

@@ -36,7 +36,8 @@ LONG = os.environ.get('BROOD_TEST_LONG') == '1'
 SEED = int(os.environ.get('BROOD_SEED') or random.SystemRandom().randrange(1 << 32))
 SETTLE = 60  # seconds for all that was accepted to be over
 
-# A job may be killed for the end of another: a fault, shown in serve_known.py. Without it this goes.
+# A job may be killed for the end of another, of its own server or of another one: two faults, shown in
+# serve_known.py. Without them this goes.
 STRAY_KILL = True
 
 ONCE = 'echo "$BROOD_JOB_ID" >> starts; '
