@@ -322,7 +322,8 @@ static void submit(struct exchange *exchange)
 	int r;
 
 	body = http_body(request, &size, &over);
-	if (over) {
+	/* how much is kept was said by the configuration at its begin, which may be another now */
+	if (over || size > (size_t)exchange->route->body_limit) {
 		refuse_and_log(exchange, 413, "body_too_large",
 			       "the body is larger than the route's body_limit", "");
 		return;
@@ -621,7 +622,10 @@ static void list_now(struct exchange *exchange)
 	json_t *last, *next;
 	int r;
 
-	read_listing(exchange, &listing);
+	if (read_listing(exchange, &listing) < 0) { /* a reload took a field away */
+		reply_error(exchange, 400, "bad_parameter", "%s", listing.wrong);
+		return;
+	}
 	if (listing.filter.state == JOB_QUEUED || listing.filter.state == JOB_RUNNING)
 		listing.filter.oldest = sched_oldest(exchange->api->sched) & INT64_MAX;
 	exchange->jobs = json_array();
@@ -682,10 +686,15 @@ static void get_health(struct exchange *exchange)
 
 static void get_ready(struct exchange *exchange)
 {
+	int error = store_error(exchange->api->store);
+
 	if (exchange->api->draining)
 		reply_error(exchange, 503, "draining", "the server is stopping");
 	else if (!sched_is_ready(exchange->api->sched))
 		reply_error(exchange, 503, "no_keeper", "the keeper is being started");
+	else if (error < 0)
+		reply_error(exchange, 503, "not_stored", "the store cannot be written: %s",
+			    strerror(-error));
 	else
 		reply_json(exchange, 200, NULL, 0, json_pack("{ss}", "status", "ready"));
 }
@@ -980,6 +989,18 @@ int api_new(sd_event *event, const struct config *config, struct sched *sched, s
 			     .started_ns = brood_now() };
 	*ret_api = api;
 	return 0;
+}
+
+/* A submit that waits for its answer has a route still: sched_reload() saw to the others. */
+void api_reload(struct api *api, const struct config *config)
+{
+	api->config = config;
+	for (struct exchange *exchange = api->exchanges; exchange != NULL;
+	     exchange = exchange->next)
+		if (exchange->waiting == WAIT_ANSWER)
+			exchange->route = config_route(config, exchange->route->name);
+		else if (exchange->route != NULL)
+			exchange->route = find_route(api, http_path(exchange->request));
 }
 
 void api_drain(struct api *api)

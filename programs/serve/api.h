@@ -20,6 +20,10 @@ int api_new(sd_event *event, const struct config *config, struct sched *sched, s
 /* What an http_open() needs. */
 struct http_callbacks api_callbacks(struct api *api);
 
+/* Takes another configuration, which the scheduler has taken already; the one before must live
+ * until this returns. What is being received is handled by the new one. */
+void api_reload(struct api *api, const struct config *config);
+
 /* From now on no job is taken: 503. */
 void api_drain(struct api *api);
 

@@ -662,12 +662,22 @@ int config_check_listen(const char *listen, bool insecure, char *error, size_t s
 	return -EINVAL;
 }
 
+static size_t line_of(struct reader *reader, yaml_node_t *root, const char *key)
+{
+	return value_of(reader, root, key)->start_mark.line + 1;
+}
+
 static int check_config(struct reader *reader, yaml_node_t *root)
 {
 	struct config *config = reader->config;
 	char why[256];
 	int r;
 
+	config->listen_line = line_of(reader, root, "listen");
+	config->insecure_line = line_of(reader, root, "insecure");
+	config->state_dir_line = line_of(reader, root, "state_dir");
+	config->max_connections_line = line_of(reader, root, "max_connections");
+	config->max_per_address_line = line_of(reader, root, "max_connections_per_address");
 	if (config_check_listen(config->listen, config->insecure, why, sizeof(why)) < 0)
 		return refuse(reader, value_of(reader, root, "listen"), "listen", "%s", why);
 	r = resolve(config, &config->state_dir);
@@ -791,6 +801,14 @@ int config_load(const char *file, struct config **ret_config, char *error, size_
 	}
 	*ret_config = config;
 	return 0;
+}
+
+const struct route *config_route(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_routes; i++)
+		if (strcmp(config->routes[i].name, name) == 0)
+			return &config->routes[i];
+	return NULL;
 }
 
 struct config *config_free(struct config *config)

@@ -58,11 +58,17 @@ struct config {
 	struct words log_fields;
 	struct route *routes;
 	size_t n_routes;
+	/* where the file says what cannot change while the server runs; 1: it does not */
+	size_t listen_line, insecure_line, state_dir_line, max_connections_line,
+		max_per_address_line;
 };
 
 /* Reads `file`. Returns 0 and the configuration, or -errno and the reason, "FILE:LINE: key: what",
  * in error[0..size). */
 int config_load(const char *file, struct config **ret_config, char *error, size_t size);
+
+/* The route of that name, or NULL. */
+const struct route *config_route(const struct config *config, const char *name);
 
 /* Checks an address to listen on: HOST:PORT or [HOST]:PORT with a numeric host; one that is not
  * loopback needs `insecure`. Returns 0, or -EINVAL and the reason. */

@@ -49,6 +49,9 @@ struct http_settings {
 int http_open(sd_event *event, int listen_fd, const struct http_settings *settings,
 	      const struct http_callbacks *callbacks, struct http **ret_http);
 
+/* Takes other settings, but for the numbers of connections, which stay. */
+void http_set(struct http *http, const struct http_settings *settings);
+
 /* Takes no new connections; open ones go on. */
 void http_stop_listening(struct http *http);
 

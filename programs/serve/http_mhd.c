@@ -613,6 +613,11 @@ int http_open(sd_event *event, int listen_fd, const struct http_settings *settin
 	return 0;
 }
 
+void http_set(struct http *http, const struct http_settings *settings)
+{
+	http->settings = *settings;
+}
+
 void http_stop_listening(struct http *http)
 {
 	MHD_socket fd = MHD_quiesce_daemon(http->daemon);

@@ -212,6 +212,12 @@ void retention_job_ended(struct retention *retention, int64_t bytes)
 	retention->totals.output_bytes += bytes;
 }
 
+void retention_set_limits(struct retention *retention, const struct retention_limits *limits)
+{
+	retention->keep.limits = *limits;
+	retention->next_ns = 0; /* what is too old by them is to be found */
+}
+
 int64_t retention_due(const struct retention *retention)
 {
 	bool too_much = is_too_much(&retention->keep.limits, retention->totals.jobs,

@@ -40,6 +40,8 @@ int retention_open(sqlite3 *db, const struct store_keep *keep, struct retention 
 /* A job's end was committed; `bytes` of its output are kept. */
 void retention_job_ended(struct retention *retention, int64_t bytes);
 
+void retention_set_limits(struct retention *retention, const struct retention_limits *limits);
+
 /* When the next step is due, on the monotonic clock. */
 int64_t retention_due(const struct retention *retention);
 

@@ -334,6 +334,7 @@ static void pump(struct sched *sched)
 		queue_remove(&sched->ready, job);
 		drop_body(sched, job);
 		job->sent = true;
+		job->timeout_ns = job->route->timeout_ns;
 		if (r < 0) {
 			job->facts.state = JOB_FAILED;
 			snprintf(job->facts.reason, sizeof(job->facts.reason),
@@ -531,9 +532,9 @@ static enum job_state state_of(const struct journal_record *record)
 static void write_reason(const struct job *job, const struct journal_record *record, char *text,
 			 size_t size)
 {
-	if (record->end.reason == REASON_TIMEOUT && job->route != NULL)
+	if (record->end.reason == REASON_TIMEOUT && job->timeout_ns != 0)
 		snprintf(text, size, "ran longer than its timeout of %lld ms",
-			 (long long)(job->route->timeout_ns / BROOD_MSEC));
+			 (long long)(job->timeout_ns / BROOD_MSEC));
 	else if (record->end.reason == REASON_TIMEOUT)
 		snprintf(text, size, "ran longer than its timeout");
 	else if (record->end.reason == REASON_CANCEL)
@@ -887,6 +888,8 @@ static void on_inserted(void *self, uint64_t id, int result)
 		return;
 	}
 	job->stored = true;
+	if (job_is_final(job->facts.state))
+		return; /* a reload took its route away meanwhile */
 	if (job->has_slot) {
 		queue_append(&sched->ready, job);
 		pump(sched);
@@ -1010,6 +1013,77 @@ const struct route_stats *sched_stats(const struct sched *sched, const struct ro
 	return stats_of(sched, route);
 }
 
+/* --- another configuration ---------------------------------------------------------------- */
+
+/* The job's route by its name. One that waits and has none any more goes to `stranded`. */
+static void rebind(struct sched *sched, struct job *job, struct queue *stranded)
+{
+	bool waits = job->queued || (job->has_slot && !job->sent);
+
+	job->route = config_route(sched->config, job->facts.route);
+	if (job->route != NULL) {
+		if (job->has_slot)
+			stats_of(sched, job->route)->active++;
+		if (job->queued)
+			enqueue(sched, job);
+	} else if (waits) {
+		queue_remove(&sched->ready, job);
+		job->queued = false; /* its queue is gone */
+		queue_append(stranded, job);
+	} else if (job->sent) {
+		/* stored, and with the keeper: its submit is answered while the manner is known */
+		set_answer(job, ANSWER_ACCEPTED);
+		notify(job);
+	}
+}
+
+static void end_stranded(struct sched *sched, struct queue *stranded)
+{
+	struct job *job;
+
+	while ((job = stranded->first) != NULL) {
+		queue_remove(stranded, job);
+		job->facts.state = JOB_FAILED;
+		snprintf(job->facts.reason, sizeof(job->facts.reason),
+			 "its route is no longer configured");
+		set_answer(job, ANSWER_NOT_STARTED);
+		ended(sched, job);
+	}
+}
+
+/* Counters stay with a route's name. Its gauges are counted and its queue is filled anew, from the
+ * jobs: these are in the order of age, as the queue was, and some may have a route again. */
+int sched_reload(struct sched *sched, const struct config *config)
+{
+	struct queue *queues = calloc(config->n_routes, sizeof(*queues)), stranded;
+	struct route_stats *stats = calloc(config->n_routes, sizeof(*stats));
+
+	if (queues == NULL || stats == NULL) {
+		free(queues);
+		free(stats);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < config->n_routes; i++) {
+		const struct route *old = config_route(sched->config, config->routes[i].name);
+
+		queue_init(&queues[i]);
+		if (old != NULL)
+			stats[i] = *stats_of(sched, old);
+		stats[i].active = stats[i].queued = 0;
+	}
+	free(sched->queues);
+	free(sched->stats);
+	sched->queues = queues;
+	sched->stats = stats;
+	sched->config = config;
+	queue_init(&stranded);
+	for (struct job *job = sched->oldest; job != NULL; job = job->next)
+		rebind(sched, job, &stranded);
+	end_stranded(sched, &stranded);
+	give_slots(sched);
+	return 0;
+}
+
 /* --- opening ------------------------------------------------------------------------------ */
 
 static void load_job(void *self, const struct job_facts *facts)
@@ -1024,9 +1098,7 @@ static void load_job(void *self, const struct job_facts *facts)
 	job->stored = true;
 	job->marked = facts->boot == sched->boot;
 	job->answer = ANSWER_ACCEPTED;
-	for (size_t i = 0; i < sched->config->n_routes; i++)
-		if (strcmp(sched->config->routes[i].name, facts->route) == 0)
-			job->route = &sched->config->routes[i];
+	job->route = config_route(sched->config, facts->route);
 	table_add(sched, job);
 }
 

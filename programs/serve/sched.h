@@ -37,7 +37,8 @@ struct job {
 	/* the same as logfmt words, each with a space before it; owned */
 	char *log_fields;
 	const struct route *route; /* NULL: its route is no longer configured */
-	char *body;                /* owned, until it is started; NULL: in the store */
+	int64_t timeout_ns; /* that it was started with; 0: none, or started by a server before */
+	char *body;         /* owned, until it is started; NULL: in the store */
 	size_t size;
 	bool stored; /* its insert was committed */
 	bool has_slot;
@@ -83,6 +84,12 @@ void sched_quit(struct sched *sched);
 
 /* To be called after the store is closed: its last reports come here. */
 struct sched *sched_close(struct sched *sched);
+
+/* Takes another configuration; the one before must live until this returns. Jobs that run go on;
+ * jobs that wait are started with the new values of their route, or fail when it is gone. No
+ * submit of a route that is gone waits for its answer any more. Returns 0, or -ENOMEM: nothing
+ * has changed. */
+int sched_reload(struct sched *sched, const struct config *config);
 
 /* A new job; `fields` are its log fields. Takes over `body` on success. Returns 0 and the job, whose answer
  * follows; -EBUSY: no slot and no place in the queue; -ENOTCONN: no keeper; -ENOMEM. */

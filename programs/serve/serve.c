@@ -3,7 +3,11 @@
  * Stopping: SIGTERM or SIGINT drains. No new job is taken (503), running ones may finish within
  * drain_timeout, then they are stopped by the ladder; queued ones stay in the store for the next
  * start. A second signal skips the waiting. Jobs never depend on this process: killed, it leaves
- * them to the keeper, and the next server finds both. */
+ * them to the keeper, and the next server finds both.
+ *
+ * Reloading: SIGHUP, or a request at control.sock. The file is read whole into a new struct config;
+ * on any error it is dropped and nothing has changed. Else scheduler and API look up by name what
+ * they point to in the old one, within one turn of the loop, and then the old one is freed. */
 #include "serve/serve.h"
 
 #include <arpa/inet.h>
@@ -27,6 +31,7 @@
 #include "common/log.h"
 #include "serve/api.h"
 #include "serve/config.h"
+#include "serve/control.h"
 #include "serve/http.h"
 #include "serve/keeper.h"
 #include "serve/sched.h"
@@ -39,28 +44,34 @@
 
 static const char usage[] =
 	"usage: brood serve --config FILE [--listen ADDRESS:PORT] [--state DIR] [--check]\n"
+	"       brood serve --reload --config FILE [--state DIR]\n"
 	"\n"
 	"Runs the programs that FILE configures when a request comes, and keeps account of them.\n"
 	"  --config FILE          the configuration, YAML; see brood-serve(1)\n"
 	"  --listen ADDRESS:PORT  listen there instead; port 0 takes any free one\n"
 	"  --state DIR            keep jobs and their output there instead\n"
-	"  --check                only check the configuration; exit status 2 when it is wrong\n";
+	"  --check                only check the configuration; exit status 2 when it is wrong\n"
+	"  --reload               check it, then have the running server take it\n";
 
 struct options {
 	const char *config, *listen, *state;
-	bool check;
+	bool check, reload;
 };
 
 struct server {
+	const struct options *options;
 	struct config *config;
 	struct store *store;
 	struct sched *sched;
 	struct api *api;
 	struct http *http;
+	struct control *control;
 	sd_event *event;
 	sd_event_source *tick;
 	int state_fd, lock_fd;
 	int signals;
+	unsigned max_connections;              /* as many as there are descriptors for */
+	int64_t kill_grace_ns;                 /* the longest that a running job may have */
 	int64_t drain_deadline, stop_deadline; /* 0: not there yet */
 };
 
@@ -73,14 +84,17 @@ static int complain(const char *what, const char *detail)
 
 /* --- stopping ----------------------------------------------------------------------------- */
 
+/* Only ever grows: jobs keep the grace of the configuration that started them. */
+static void note_kill_grace(struct server *server)
+{
+	for (size_t i = 0; i < server->config->n_routes; i++)
+		if (server->config->routes[i].kill_grace_ns > server->kill_grace_ns)
+			server->kill_grace_ns = server->config->routes[i].kill_grace_ns;
+}
+
 static void stop_jobs(struct server *server)
 {
-	int64_t grace = 0;
-
-	for (size_t i = 0; i < server->config->n_routes; i++)
-		if (server->config->routes[i].kill_grace_ns > grace)
-			grace = server->config->routes[i].kill_grace_ns;
-	server->stop_deadline = brood_now() + grace + STOP_NS;
+	server->stop_deadline = brood_now() + server->kill_grace_ns + STOP_NS;
 	log_event("stopping_jobs", "jobs=%lld", (long long)sched_active(server->sched));
 	sched_stop_all(server->sched);
 }
@@ -119,6 +133,126 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	sched_hold(server->sched);
 	return sd_event_add_time_relative(server->event, &server->tick, CLOCK_MONOTONIC, 0, 1000,
 					  on_tick, server);
+}
+
+/* --- reloading ---------------------------------------------------------------------------- */
+
+static struct http_settings settings_of(const struct config *config, unsigned max_connections)
+{
+	return (struct http_settings){
+		.request_timeout_ns = config->request_timeout_ns,
+		.reply_timeout_ns = config->reply_timeout_ns,
+		.max_connections = max_connections,
+		.max_connections_per_address = (unsigned)config->max_connections_per_address,
+		.hosts = config->hosts.words,
+	};
+}
+
+/* What cannot change while the server runs, unless the command line said it instead of the file. */
+static int check_fixed(const struct server *server, const struct config *config, char *error,
+		       size_t size)
+{
+	const struct config *now = server->config;
+	const char *key = NULL;
+	size_t line = 0;
+
+	if (config->insecure != now->insecure) {
+		key = "insecure";
+		line = config->insecure_line;
+	} else if (server->options->listen == NULL && strcmp(config->listen, now->listen) != 0) {
+		key = "listen";
+		line = config->listen_line;
+	} else if (server->options->state == NULL &&
+		   strcmp(config->state_dir, now->state_dir) != 0) {
+		key = "state_dir";
+		line = config->state_dir_line;
+	} else if (config->max_connections != now->max_connections) {
+		key = "max_connections";
+		line = config->max_connections_line;
+	} else if (config->max_connections_per_address != now->max_connections_per_address) {
+		key = "max_connections_per_address";
+		line = config->max_per_address_line;
+	}
+	if (key == NULL)
+		return 0;
+	snprintf(error, size,
+		 "%s:%zu: %s: cannot change while the server runs; restart it for that",
+		 config->file, line, key);
+	return -EINVAL;
+}
+
+/* Takes the new configuration, or nothing of it. */
+static int take_config(struct server *server, char *error, size_t size)
+{
+	struct config *old = server->config, *config;
+	struct http_settings settings;
+	int r;
+
+	if (server->signals > 0) {
+		snprintf(error, size, "%s: the server is stopping", old->file);
+		return -ESHUTDOWN;
+	}
+	r = config_load(old->file, &config, error, size);
+	if (r < 0)
+		return r;
+	r = check_fixed(server, config, error, size);
+	if (r == 0) {
+		r = sched_reload(server->sched, config);
+		if (r < 0)
+			snprintf(error, size, "%s: %s", old->file, strerror(-r));
+	}
+	if (r < 0) {
+		config_free(config);
+		return r;
+	}
+	api_reload(server->api, config);
+	settings = settings_of(config, server->max_connections);
+	http_set(server->http, &settings);
+	store_set_limits(server->store, &config->retention);
+	server->config = config;
+	note_kill_grace(server);
+	config_free(old);
+	return 0;
+}
+
+static int reload(struct server *server, char *error, size_t size)
+{
+	char quoted[1024];
+	int r;
+
+	r = take_config(server, error, size);
+	if (r < 0)
+		log_event("reload_failed", "error=%s",
+			  log_quote(quoted, sizeof(quoted), error, strlen(error)));
+	else
+		log_event("reloaded", "routes=%zu", server->config->n_routes);
+	return r;
+}
+
+/* A terminal that hangs up ends what runs in it, as always: that signal is the kernel's own. */
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *argument)
+{
+	char error[512];
+
+	if (info->ssi_code == SI_KERNEL)
+		return on_signal(source, info, argument);
+	reload(argument, error, sizeof(error));
+	return 0;
+}
+
+/* The asker has checked a file; that must be the one which is read here. */
+static void on_control(void *self, const char *file, char *answer, size_t size)
+{
+	struct server *server = self;
+	char error[512], *ours = realpath(server->config->file, NULL);
+
+	if (ours != NULL && strcmp(ours, file) != 0)
+		snprintf(answer, size, "failed it reads %s, not %s", ours, file);
+	else if (reload(server, error, sizeof(error)) < 0)
+		snprintf(answer, size, "failed %s", error);
+	else
+		snprintf(answer, size, "reloaded routes=%zu", server->config->n_routes);
+	free(ours);
 }
 
 /* --- starting ----------------------------------------------------------------------------- */
@@ -191,37 +325,29 @@ static unsigned port_of(int fd)
 /* Makes room for a descriptor for each connection and one for the file that it is sent, and for jobs. They keep
  * the limit that the server was started with: link_open() came before. Where there is no room,
  * there are fewer connections: the store and the line to the keeper need their descriptors, too. */
-static void raise_descriptor_limit(struct config *config)
+static void raise_descriptor_limit(struct server *server)
 {
+	const struct config *config = server->config;
 	const rlim_t own = OWN_DESCRIPTORS + JOB_DESCRIPTORS * (rlim_t)config->max_concurrent;
 	const rlim_t wanted = 2 * (rlim_t)config->max_connections + own;
 	struct rlimit limit;
 
+	server->max_connections = (unsigned)config->max_connections;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur == wanted)
 		return;
-	config->max_connections =
-		limit.rlim_cur > own + 2 ? (int64_t)(limit.rlim_cur - own) / 2 : 1;
-	log_event("few_descriptors", "hard_limit=%llu wanted=%llu max_connections=%lld",
+	server->max_connections =
+		limit.rlim_cur > own + 2 ? (unsigned)(limit.rlim_cur - own) / 2 : 1;
+	log_event("few_descriptors", "hard_limit=%llu wanted=%llu max_connections=%u",
 		  (unsigned long long)limit.rlim_max, (unsigned long long)wanted,
-		  (long long)config->max_connections);
+		  server->max_connections);
 }
 
-static int open_http(struct server *server)
+static int open_listener(const char *listen_at)
 {
-	const struct http_callbacks callbacks = api_callbacks(server->api);
-	const struct http_settings settings = {
-		.request_timeout_ns = server->config->request_timeout_ns,
-		.reply_timeout_ns = server->config->reply_timeout_ns,
-		.max_connections = (unsigned)server->config->max_connections,
-		.max_connections_per_address =
-			(unsigned)server->config->max_connections_per_address,
-		.hosts = server->config->hosts.words,
-	};
-	const char *listen_at = server->config->listen;
 	struct sockaddr_storage address;
 	socklen_t size = read_address(listen_at, &address);
 	int fd, one = 1, r;
@@ -236,6 +362,18 @@ static int open_http(struct server *server)
 		close(fd);
 		return r;
 	}
+	return fd;
+}
+
+static int open_http(struct server *server)
+{
+	const struct http_callbacks callbacks = api_callbacks(server->api);
+	const struct http_settings settings = settings_of(server->config, server->max_connections);
+	const char *listen_at = server->config->listen;
+	int fd = open_listener(listen_at), r;
+
+	if (fd < 0)
+		return fd;
 	log_event("listening", "address=%.*s:%u state_dir=\"%s\" version=%s",
 		  (int)(strrchr(listen_at, ':') - listen_at), listen_at, port_of(fd),
 		  server->config->state_dir, brood_version());
@@ -260,6 +398,7 @@ static int open_event(struct server *server)
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
 	sigaddset(&mask, SIGPIPE);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	r = sd_event_new(&server->event);
@@ -267,6 +406,8 @@ static int open_event(struct server *server)
 		r = sd_event_add_signal(server->event, NULL, SIGTERM, on_signal, server);
 	if (r >= 0)
 		r = sd_event_add_signal(server->event, NULL, SIGINT, on_signal, server);
+	if (r >= 0)
+		r = sd_event_add_signal(server->event, NULL, SIGHUP, on_hangup, server);
 	if (r >= 0)
 		r = sd_event_add_post(server->event, NULL, on_turn_end, NULL);
 	return r;
@@ -295,8 +436,11 @@ static int open_server(struct server *server)
 	if (r >= 0)
 		r = api_new(server->event, server->config, server->sched, server->store,
 			    server->state_fd, &server->api);
+	if (r >= 0)
+		r = control_open(server->event, server->state_fd, on_control, server,
+				 &server->control);
 	if (r >= 0) {
-		raise_descriptor_limit(server->config);
+		raise_descriptor_limit(server);
 		r = open_http(server);
 	}
 	return r;
@@ -311,6 +455,7 @@ static void close_server(struct server *server)
 		http_flush(server->http, 200 * BROOD_MSEC);
 	}
 	server->http = http_close(server->http);
+	server->control = control_close(server->control);
 	if (server->sched != NULL)
 		sched_quit(server->sched);
 	server->store = store_close(server->store);
@@ -322,13 +467,19 @@ static void close_server(struct server *server)
 		close(server->lock_fd);
 	if (server->state_fd >= 0)
 		close(server->state_fd);
+	config_free(server->config);
 }
 
-static int run_server(struct config *config)
+/* Takes over `config`. */
+static int run_server(struct config *config, const struct options *options)
 {
-	struct server server = { .config = config, .state_fd = -1, .lock_fd = -1 };
-	int r = open_server(&server);
+	struct server server = {
+		.options = options, .config = config, .state_fd = -1, .lock_fd = -1
+	};
+	int r;
 
+	note_kill_grace(&server);
+	r = open_server(&server);
 	log_hold();
 	if (r >= 0)
 		r = sd_event_loop(server.event);
@@ -350,6 +501,7 @@ static int read_options(int argc, char **argv, struct options *options)
 		{ "listen", required_argument, NULL, 'l' },
 		{ "state", required_argument, NULL, 's' },
 		{ "check", no_argument, NULL, 'k' },
+		{ "reload", no_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -369,6 +521,9 @@ static int read_options(int argc, char **argv, struct options *options)
 		case 'k':
 			options->check = true;
 			break;
+		case 'r':
+			options->reload = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -380,6 +535,8 @@ static int read_options(int argc, char **argv, struct options *options)
 		return complain("unexpected argument ", argv[optind]);
 	if (options->config == NULL)
 		return complain("--config FILE is missing; try --help", "");
+	if (options->reload && (options->check || options->listen != NULL))
+		return complain("--reload goes with --config and --state only", "");
 	return -1;
 }
 
@@ -416,6 +573,34 @@ static void open_standard_descriptors(void)
 			(void)!open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
 }
 
+static int ask_to_reload(const struct config *config)
+{
+	char said[CONTROL_ANSWER_SIZE], *file = realpath(config->file, NULL);
+	int r = file == NULL ? -errno : control_ask(config->state_dir, file, said, sizeof(said));
+
+	free(file);
+	switch (r) {
+	case 0:
+		printf("%s: %s\n", config->file, said);
+		return 0;
+	case -ESRCH:
+		fprintf(stderr, "brood serve: no server runs in %s\n", config->state_dir);
+		break;
+	case -ETIMEDOUT:
+		fprintf(stderr,
+			"brood serve: the server in %s does not answer; it may still reload\n",
+			config->state_dir);
+		break;
+	case -ECANCELED:
+		fprintf(stderr, "brood serve: the server keeps its old configuration: %s\n", said);
+		break;
+	default:
+		fprintf(stderr, "brood serve: the server in %s cannot be asked: %s\n",
+			config->state_dir, strerror(-r));
+	}
+	return 1;
+}
+
 int serve_main(int argc, char **argv)
 {
 	struct options options = { .check = false };
@@ -440,8 +625,10 @@ int serve_main(int argc, char **argv)
 	if (status < 0 && options.check)
 		printf("%s: good, %zu route%s\n", config->file, config->n_routes,
 		       config->n_routes == 1 ? "" : "s");
+	if (status < 0 && !options.check && !options.reload)
+		return run_server(config, &options);
 	if (status < 0)
-		status = options.check ? 0 : run_server(config);
+		status = options.check ? 0 : ask_to_reload(config);
 	config_free(config);
 	return status;
 }

@@ -19,7 +19,8 @@
 #define BUSY 4   /* writes in one commit that mean load: then … */
 /* … from one commit's start to the next one's, so that more ride on one fsync */
 #define COMMIT_NS 1000000
-#define LAZY_US 20000 /* how long an update may wait for an insert to ride with */
+#define AGAIN_NS BROOD_SEC /* until a disk that took nothing is tried again */
+#define LAZY_US 20000      /* how long an update may wait for an insert to ride with */
 
 static const char schema[] =
 	"CREATE TABLE job("
@@ -62,7 +63,7 @@ struct list {
 
 struct store {
 	sqlite3 *writer, *reader;
-	sqlite3_stmt *begin, *commit, *rollback, *insert, *update, *field;
+	sqlite3_stmt *begin, *commit, *rollback, *insert, *update, *field, *probe;
 	sqlite3_stmt *get, *body;
 	struct retention *retention; /* the writer's, as are its statements */
 	sd_event_source *done_source, *lazy_timer;
@@ -76,6 +77,9 @@ struct store {
 	struct list todo, finished;
 	struct store_totals totals;
 	bool closing;
+	int error; /* of the last write; 0: it succeeded */
+	bool limits_changed;
+	struct retention_limits limits; /* for the writer to take over */
 };
 
 static void list_init(struct list *list)
@@ -202,6 +206,8 @@ static int write_all(struct store *store, const struct op *ops)
 {
 	int r = run(store->begin);
 
+	if (r == 0 && store->error < 0)
+		r = run(store->probe); /* so that something is written */
 	for (const struct op *op = ops; r == 0 && op != NULL; op = op->next)
 		if (op->kind == INSERT)
 			r = write_insert(store, op);
@@ -290,14 +296,15 @@ static void pace(struct timespec *last, size_t writes)
 	clock_gettime(CLOCK_MONOTONIC, last);
 }
 
-/* Waits for writes, or until jobs are to be removed. With the lock held. */
+/* Waits for writes, or until jobs are to be removed, or the disk to be tried. With the lock held. */
 static void await_work(struct store *store)
 {
-	int64_t due = retention_due(store->retention);
+	int64_t due = store->error < 0 ? brood_now() + AGAIN_NS : retention_due(store->retention);
 	const struct timespec until = { .tv_sec = due / BROOD_SEC, .tv_nsec = due % BROOD_SEC };
 	int r = 0;
 
-	while (store->todo.first == NULL && !store->closing && r != ETIMEDOUT)
+	while (store->todo.first == NULL && !store->closing && !store->limits_changed &&
+	       r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&store->wake, &store->lock, &until);
 }
 
@@ -305,6 +312,9 @@ static void await_work(struct store *store)
  * removal itself. */
 static void expire(struct store *store)
 {
+	if (store->limits_changed)
+		retention_set_limits(store->retention, &store->limits);
+	store->limits_changed = false;
 	pthread_mutex_unlock(&store->lock);
 	if (retention_due(store->retention) <= brood_now())
 		retention_step(store->retention);
@@ -336,14 +346,17 @@ static void *writer_main(void *argument)
 		pthread_mutex_unlock(&store->lock);
 		drop_superseded(ops);
 		writes = count_writes(ops);
-		if (writes > 0)
+		if (writes > 0 || store->error < 0)
 			r = write_all(store, ops);
-		if (r < 0)
+		if (r < 0 && writes > 0)
 			log_event("store_failed", "error=\"%s\" detail=\"%s\"", strerror(-r),
 				  sqlite3_errmsg(store->writer));
-		else
+		else if (r == 0)
 			count_ends(store, ops);
 		pthread_mutex_lock(&store->lock);
+		if (r == 0 && store->error < 0)
+			log_event("store_recovered", "after=\"%s\"", strerror(-store->error));
+		store->error = r;
 		if (ops != NULL) {
 			sort_out(store, ops, r);
 			tell(store);
@@ -474,6 +487,25 @@ int store_sync(struct store *store, store_done *done, void *self)
 size_t store_pending(const struct store *store)
 {
 	return store->pending;
+}
+
+int store_error(struct store *store)
+{
+	int error;
+
+	pthread_mutex_lock(&store->lock);
+	error = store->error;
+	pthread_mutex_unlock(&store->lock);
+	return error;
+}
+
+void store_set_limits(struct store *store, const struct retention_limits *limits)
+{
+	pthread_mutex_lock(&store->lock);
+	store->limits = *limits;
+	store->limits_changed = true;
+	pthread_cond_signal(&store->wake);
+	pthread_mutex_unlock(&store->lock);
 }
 
 struct store_totals store_totals(struct store *store)
@@ -738,6 +770,8 @@ static int prepare_statements(struct store *store, char *error, size_t size)
 		  " boot=?15, body=CASE ?16 WHEN 1 THEN NULL ELSE body END WHERE id=?17" },
 		{ store->writer, &store->field,
 		  "INSERT OR IGNORE INTO field(name, value, id) VALUES(?1, ?2, ?3)" },
+		{ store->writer, &store->probe,
+		  "INSERT OR REPLACE INTO meta(name, value) VALUES('tried', unixepoch())" },
 		{ store->reader, &store->get, "SELECT " COLUMNS " FROM job WHERE id=?1" },
 		{ store->reader, &store->body, "SELECT body FROM job WHERE id=?1" },
 	};
@@ -766,8 +800,9 @@ static int open_retention(struct store *store, const struct store_keep *keep, ch
 
 static struct store *store_free(struct store *store)
 {
-	sqlite3_stmt *all[] = { store->begin,  store->commit, store->rollback, store->insert,
-				store->update, store->field,  store->get,      store->body };
+	sqlite3_stmt *all[] = { store->begin,  store->commit, store->rollback,
+				store->insert, store->update, store->field,
+				store->probe,  store->get,    store->body };
 
 	sd_event_source_disable_unref(store->done_source);
 	sd_event_source_disable_unref(store->lazy_timer);

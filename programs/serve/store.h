@@ -64,6 +64,12 @@ size_t store_pending(const struct store *store);
 int store_get(struct store *store, uint64_t id, struct job_facts *ret_facts);
 int store_body(struct store *store, uint64_t id, char **ret_body, size_t *ret_size);
 
+/* Whether the disk takes anything: 0, or the -errno of the last write. It is tried again each second. */
+int store_error(struct store *store);
+
+/* Other limits; they hold from the next look on, within a second. */
+void store_set_limits(struct store *store, const struct retention_limits *limits);
+
 struct store_totals {
 	int64_t jobs, output_bytes; /* finished, and kept */
 	uint64_t expired;           /* removed since the start */

@@ -164,7 +164,7 @@ def head_of(method, path, length=None, *more):
 class Server:
     """routes: mappings without what all have in common; name alone is needed."""
 
-    def __init__(self, *routes, start=True, pass_fds=(), files=None, **settings):
+    def __init__(self, *routes, start=True, pass_fds=(), files=None, wrapper=(), **settings):
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix='brood-'))
         self.state = self.path('state')
         self.config = self.path('brood.yaml')
@@ -175,6 +175,7 @@ class Server:
         self.pass_fds = pass_fds
         self.files = files # its limits of descriptors, (soft, hard)
         self.unwanted = ['Sanitizer', 'runtime error', 'keeper_fault', 'store_fault'] # in the log
+        self.wrapper = wrapper # a command that starts the server, its words before the server's own
         self.environment = {'HOME': self.folder, 'PATH': '/usr/bin:/bin', 'OUTSIDE': 'not for jobs'}
         # What a build with a sanitizer is told must reach the server.
         self.environment.update({k: v for k, v in os.environ.items() if k.endswith('SAN_OPTIONS')})
@@ -213,13 +214,13 @@ class Server:
 
     def spawn(self, *words):
         with open(self.log_file, 'ab') as log:
-            return subprocess.Popen([BROOD, 'serve', '--config', self.config, *words], cwd=self.folder,
-                                    env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                    pass_fds=self.pass_fds, preexec_fn=self.limit)
+            return subprocess.Popen([*self.wrapper, BROOD, 'serve', '--config', self.config, *words],
+                                    cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                                    stderr=log, pass_fds=self.pass_fds, preexec_fn=self.limit)
 
-    def start(self, ready=True):
+    def start(self, *words, ready=True):
         before = len(self.events('listening'))
-        self.process = self.spawn()
+        self.process = self.spawn(*words)
         eventually(lambda: len(self.events('listening')) > before or self.process.poll() is not None, 'listening')
         if self.process.poll() is not None:
             raise AssertionError('the server ended:\n' + self.log())
