@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "serve/id.h"
 #include "serve/keeper.h"
+#include "serve/manager.h"
 #include "serve/wire.h"
 
 #define RETRY_NS (BROOD_SEC) /* between attempts to start a keeper */
@@ -102,9 +103,11 @@ static int listen_socket(struct link *link)
 static int spawn_keeper(struct link *link, int listener, int theirs)
 {
 	const brood_pass pass[] = { { link->state_fd, 3 }, { listener, 4 }, { theirs, 5 } };
+	const char **env = manager_clean_environment();
 	brood_fail fail = { .step = NULL };
 	brood_spawn_opts opts = {
 		.executable = "/proc/self/exe",
+		.env = env,
 		.cwd = "/",
 		.in = { .kind = BROOD_STDIO_NULL },
 		.out = { .kind = BROOD_STDIO_NULL },
@@ -118,8 +121,11 @@ static int spawn_keeper(struct link *link, int listener, int theirs)
 	char text[300];
 	int r;
 
+	if (env == NULL)
+		return -ENOMEM;
 	link->keeper = brood_child_free(link->keeper);
 	r = brood_spawn(BROOD_ARGV("brood", "serve", KEEPER_COMMAND), &opts, &link->keeper);
+	free(env);
 	if (r < 0) {
 		brood_fail_format(&fail, text, sizeof(text));
 		log_event("keeper_failed", "error=\"%s\"", text);

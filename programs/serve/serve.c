@@ -34,6 +34,7 @@
 #include "serve/control.h"
 #include "serve/http.h"
 #include "serve/keeper.h"
+#include "serve/manager.h"
 #include "serve/sched.h"
 #include "serve/store.h"
 
@@ -41,6 +42,7 @@
 #define STOP_NS (20 * BROOD_SEC)  /* for stopped jobs to be recorded, beyond their own grace */
 #define OWN_DESCRIPTORS 64        /* beside those of connections: the store, the keeper, bodies */
 #define JOB_DESCRIPTORS 5         /* of a job that the keeper leaves to us: pipes, files, pidfd */
+#define CLOSE_NS (15 * BROOD_SEC) /* for keeper and store to close, after that */
 
 static const char usage[] =
 	"usage: brood serve --config FILE [--listen ADDRESS:PORT] [--state DIR] [--check]\n"
@@ -53,9 +55,13 @@ static const char usage[] =
 	"  --check                only check the configuration; exit status 2 when it is wrong\n"
 	"  --reload               check it, then have the running server take it\n";
 
+static const char passed_socket[] = "the socket of the service manager: ";
+
 struct options {
 	const char *config, *listen, *state;
 	bool check, reload;
+	int passed_fd;           /* a socket that the service manager made; -1: none */
+	char passed_address[80]; /* of it; `listen` points here then */
 };
 
 struct server {
@@ -129,6 +135,8 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	log_event("draining", "signal=%u jobs=%lld", info->ssi_signo,
 		  (long long)sched_active(server->sched));
 	server->drain_deadline = brood_now() + server->config->drain_timeout_ns;
+	manager_stopping(server->config->drain_timeout_ns + server->kill_grace_ns + STOP_NS +
+			 CLOSE_NS);
 	api_drain(server->api);
 	sched_hold(server->sched);
 	return sd_event_add_time_relative(server->event, &server->tick, CLOCK_MONOTONIC, 0, 1000,
@@ -220,12 +228,14 @@ static int reload(struct server *server, char *error, size_t size)
 	char quoted[1024];
 	int r;
 
+	manager_reloading();
 	r = take_config(server, error, size);
 	if (r < 0)
 		log_event("reload_failed", "error=%s",
 			  log_quote(quoted, sizeof(quoted), error, strlen(error)));
 	else
 		log_event("reloaded", "routes=%zu", server->config->n_routes);
+	manager_ready(r < 0 ? "serving; the last reload failed, see the log" : "serving");
 	return r;
 }
 
@@ -370,7 +380,8 @@ static int open_http(struct server *server)
 	const struct http_callbacks callbacks = api_callbacks(server->api);
 	const struct http_settings settings = settings_of(server->config, server->max_connections);
 	const char *listen_at = server->config->listen;
-	int fd = open_listener(listen_at), r;
+	int passed = server->options->passed_fd, r,
+	    fd = passed >= 0 ? passed : open_listener(listen_at);
 
 	if (fd < 0)
 		return fd;
@@ -409,6 +420,8 @@ static int open_event(struct server *server)
 	if (r >= 0)
 		r = sd_event_add_signal(server->event, NULL, SIGHUP, on_hangup, server);
 	if (r >= 0)
+		r = sd_event_set_watchdog(server->event, true);
+	if (r >= 0)
 		r = sd_event_add_post(server->event, NULL, on_turn_end, NULL);
 	return r;
 }
@@ -443,6 +456,8 @@ static int open_server(struct server *server)
 		raise_descriptor_limit(server);
 		r = open_http(server);
 	}
+	if (r >= 0)
+		manager_ready("serving");
 	return r;
 }
 
@@ -547,7 +562,8 @@ static int override(struct config *config, const struct options *options)
 
 	if (options->listen != NULL) {
 		if (config_check_listen(options->listen, config->insecure, why, sizeof(why)) < 0)
-			return complain("--listen: ", why);
+			return complain(options->passed_fd >= 0 ? passed_socket : "--listen: ",
+					why);
 		free(config->listen);
 		config->listen = strdup(options->listen);
 	}
@@ -571,6 +587,22 @@ static void open_standard_descriptors(void)
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
 			(void)!open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
+}
+
+/* Where the service manager listens for us, it listens instead of --listen. */
+static int take_passed_socket(struct options *options)
+{
+	char why[256];
+	int fd = manager_take_socket(options->passed_address, sizeof(options->passed_address), why,
+				     sizeof(why));
+
+	if (fd == -ENOENT)
+		return -1;
+	if (fd < 0)
+		return complain(passed_socket, why);
+	options->passed_fd = fd;
+	options->listen = options->passed_address;
+	return -1;
 }
 
 static int ask_to_reload(const struct config *config)
@@ -603,7 +635,7 @@ static int ask_to_reload(const struct config *config)
 
 int serve_main(int argc, char **argv)
 {
-	struct options options = { .check = false };
+	struct options options = { .passed_fd = -1 };
 	struct config *config;
 	char error[512];
 	int status;
@@ -612,6 +644,8 @@ int serve_main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], KEEPER_COMMAND) == 0)
 		return keeper_main();
 	status = read_options(argc, argv, &options);
+	if (status < 0 && !options.check && !options.reload)
+		status = take_passed_socket(&options);
 	if (status >= 0)
 		return status;
 	if (config_load(options.config, &config, error, sizeof(error)) < 0)
