@@ -406,7 +406,10 @@ static int open_event(struct server *server)
 	sigset_t mask;
 	int r;
 
+	/* Before the store's thread starts: a thread that does not block a signal takes it from the
+	 * loop. SIGCHLD is for the line to the keeper. */
 	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
 	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGHUP);
