@@ -218,6 +218,14 @@ static json_t *bytes_json(const struct api *api, const struct job_facts *facts, 
 				    output_size(api->state_fd, facts->id, which));
 }
 
+/* How long a running job runs, by the clock that nobody sets. */
+static int64_t so_far_ms(const struct api *api, const struct job_facts *facts)
+{
+	const struct job *job = sched_find(api->sched, facts->id);
+
+	return job != NULL ? (brood_now() - job->facts.started_ns) / BROOD_MSEC : 0;
+}
+
 static json_t *job_json(const struct api *api, const struct job_facts *facts)
 {
 	bool started = facts->started_ms != 0, final = job_is_final(facts->state);
@@ -238,10 +246,9 @@ static json_t *job_json(const struct api *api, const struct job_facts *facts)
 	json_object_set_new(job, "started_at", time_json(facts->started_ms));
 	json_object_set_new(job, "finished_at", time_json(facts->finished_ms));
 	json_object_set_new(job, "queued_ms", json_integer(positive(until - facts->created_ms)));
-	json_object_set_new(
-		job, "run_ms",
-		!started ? json_null() :
-			   json_integer(final ? facts->run_ms : positive(now - facts->started_ms)));
+	json_object_set_new(job, "run_ms",
+			    !started ? json_null() :
+				       json_integer(final ? facts->run_ms : so_far_ms(api, facts)));
 	json_object_set_new(job, "rusage",
 			    json_pack("{sIsIsI}", "user_ms", (json_int_t)facts->user_ms,
 				      "system_ms", (json_int_t)facts->system_ms, "max_rss_bytes",

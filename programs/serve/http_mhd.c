@@ -372,11 +372,14 @@ static void look_later(struct http *http)
 	sd_event_source_set_enabled(http->look, SD_EVENT_ONESHOT);
 }
 
+static void run(struct http *http);
+
 /* One timer for all connections: an ordinary request is over before it is ever looked at. */
 static int on_look(sd_event_source *source, uint64_t now_us, void *argument)
 {
 	struct http *http = argument;
 	int64_t now = brood_now();
+	bool open;
 
 	(void)source, (void)now_us;
 	for (struct connection *connection = http->connections; connection != NULL;
@@ -388,7 +391,11 @@ static int on_look(sd_event_source *source, uint64_t now_us, void *argument)
 			  (unsigned long long)http->refused, http->settings.max_connections);
 	http->refused = 0;
 	http->look_armed = false;
-	if (http->connections != NULL)
+	/* Without a descriptor for a newcomer the library stops listening, and begins again when it is
+	 * run after others have closed: so there is one look more than there are connections. */
+	open = http->connections != NULL;
+	run(http);
+	if (open && !http->look_armed)
 		look_later(http);
 	return 0;
 }

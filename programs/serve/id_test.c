@@ -15,7 +15,7 @@ START_TEST(ids_grow_whatever_the_clock_does)
 
 	for (int round = 0; round < 1000; round++)
 		for (size_t i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++) {
-			uint64_t id = id_next(last, clocks[i]);
+			uint64_t id = id_next(last, clocks[i], (uint32_t)(round * 2654435761U));
 
 			ck_assert_uint_gt(id, last);
 			ck_assert_uint_le(id, INT64_MAX);
@@ -31,8 +31,15 @@ START_TEST(many_in_one_millisecond_do_not_run_into_the_next)
 	uint64_t id = 0;
 
 	for (int i = 0; i < 100000; i++)
-		id = id_next(id, NOW);
-	ck_assert_uint_lt(id, id_next(0, NOW + 1));
+		id = id_next(id, NOW, UINT32_MAX - (uint32_t)i);
+	ck_assert_uint_lt(id, id_next(0, NOW + 1, 0));
+}
+END_TEST
+
+START_TEST(two_servers_give_different_ones)
+{
+	ck_assert_uint_ne(id_next(0, NOW, 1), id_next(0, NOW, 2));
+	ck_assert_uint_eq(id_next(0, NOW, 7), id_next(0, NOW, 7));
 }
 END_TEST
 
@@ -90,6 +97,7 @@ int main(void)
 
 	tcase_add_test(ids, ids_grow_whatever_the_clock_does);
 	tcase_add_test(ids, many_in_one_millisecond_do_not_run_into_the_next);
+	tcase_add_test(ids, two_servers_give_different_ones);
 	tcase_add_test(ids, text_and_back);
 	tcase_add_test(ids, anything_else_is_no_id);
 	return leak_run(suite);

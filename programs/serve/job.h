@@ -26,6 +26,7 @@ struct job_facts {
 	int signal;    /* 0: none */
 	int pid;
 	int64_t created_ms, started_ms, finished_ms; /* CLOCK_REALTIME; 0: not yet */
+	int64_t started_ns; /* monotonic clock; 0: not yet, or by another server */
 	int64_t run_ms;
 	int64_t user_ms, system_ms, max_rss_bytes;
 	int64_t bytes[2]; /* of stdout and stderr, kept */

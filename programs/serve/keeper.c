@@ -45,6 +45,7 @@
 #define BUSY 4                   /* jobs that mean load: then … */
 /* … between two rings, so that the server is not woken for each record */
 #define RING_NS (BROOD_MSEC)
+#define AGAIN_NS (20 * BROOD_MSEC) /* until a ring that failed is tried again */
 
 #define STARTS 100 /* that are begun together, at most */
 
@@ -279,6 +280,19 @@ static void make_pipes(struct start *start)
 	}
 }
 
+/* It cannot be written that it begins, so it does not; the server comes back with it. Should a BEGIN be
+ * held and written later: without a START it says nothing as long as we live. */
+static void refuse(struct run *run, int error)
+{
+	const struct wire_message message = { .type = WIRE_REFUSED,
+					      .id = run->id,
+					      .reason = error };
+
+	if (keeper.connection >= 0)
+		wire_send(keeper.connection, &message, sizeof(message), -1);
+	runner_drop(&keeper.runner, run);
+}
+
 static void start_run(struct start *start)
 {
 	const struct wire_message *message = &start->message;
@@ -297,7 +311,10 @@ static void start_run(struct start *start)
 				&child, &fail);
 	free(words);
 	if (r < 0) {
-		runner_failed(&keeper.runner, start->run, &fail);
+		if (start->error != 0 && strcmp(start->step, "journal") == 0)
+			refuse(start->run, start->error);
+		else
+			runner_failed(&keeper.runner, start->run, &fail);
 		return;
 	}
 	runner_started(&keeper.runner, start->run, child);
@@ -482,7 +499,8 @@ static void accept_server(void)
 	}
 	keeper.connection = fd;
 	keeper.inherited_by = peer.pid == getppid();
-	runner_watch(&keeper.runner, fd, NULL, SOURCE_CONNECTION);
+	if (runner_watch(&keeper.runner, fd, NULL, SOURCE_CONNECTION) < 0)
+		drop_connection(); /* it tries again */
 }
 
 /* Writes what is held and rings for it, unless that was done a moment ago. A full socket means that
@@ -491,6 +509,7 @@ static int64_t ring(void)
 {
 	const struct wire_message message = { .type = WIRE_RING };
 	int64_t now;
+	int r = 0;
 
 	if (keeper.journal.n_held == 0 && !keeper.ring)
 		return -1;
@@ -500,11 +519,12 @@ static int64_t ring(void)
 		return RING_NS - (now - keeper.rang_at);
 	if (flush() < 0)
 		return BROOD_SEC;
-	if (keeper.connection >= 0)
-		wire_send(keeper.connection, &message, sizeof(message), -1);
 	keeper.rang_at = now;
-	keeper.ring = keeper.urgent = false;
-	return -1;
+	if (keeper.connection >= 0)
+		r = wire_send(keeper.connection, &message, sizeof(message), -1);
+	keeper.ring = r < 0 && r != -EAGAIN; /* without memory for it, say */
+	keeper.urgent = keeper.ring;
+	return keeper.ring ? AGAIN_NS : -1;
 }
 
 /* --- the loop ----------------------------------------------------------------------------- */
@@ -576,10 +596,12 @@ static int set_up(void)
 	keeper.child_signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (keeper.child_signals < 0)
 		return -errno;
-	runner_watch(&keeper.runner, LISTEN_FD, NULL, SOURCE_LISTEN);
-	runner_watch(&keeper.runner, CONNECTION_FD, NULL, SOURCE_CONNECTION);
-	runner_watch(&keeper.runner, keeper.child_signals, NULL, SOURCE_CHILDREN);
-	return 0;
+	r = runner_watch(&keeper.runner, LISTEN_FD, NULL, SOURCE_LISTEN);
+	if (r == 0)
+		r = runner_watch(&keeper.runner, CONNECTION_FD, NULL, SOURCE_CONNECTION);
+	if (r == 0)
+		r = runner_watch(&keeper.runner, keeper.child_signals, NULL, SOURCE_CHILDREN);
+	return r;
 }
 
 /* How long to sleep, in ms for epoll, rounded up; -1 without limit. */

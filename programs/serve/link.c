@@ -237,6 +237,9 @@ static void take_message(struct link *link, const struct wire_message *message, 
 	case WIRE_RING:
 		read_journal(link);
 		break;
+	case WIRE_REFUSED:
+		link->callbacks.refused(link->callbacks.self, message->id, message->reason);
+		break;
 	default:
 		break;
 	}

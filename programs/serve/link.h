@@ -26,6 +26,8 @@ struct link_callbacks {
 	/* The journal's segments before `first` are read; link_trim() when all of them is stored.
 	 * Comes again, with each ring, until then. */
 	void (*segment)(void *self, uint64_t first);
+	/* The keeper did not begin a job, as its journal takes nothing. */
+	void (*refused)(void *self, uint64_t id, int error);
 	/* What is needed to go on with a job, should the keeper die; the descriptors are yours. */
 	void (*hold)(void *self, const struct wire_hold *hold, const int pipes[2]);
 	/* The keeper is dead, and every record that it wrote was given to `record`. `ours`: it was our

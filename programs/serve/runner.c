@@ -21,15 +21,14 @@
 #define AGAIN_NS (20 * BROOD_MSEC) /* until the next look at them */
 #define CHILDREN 8192              /* of this process, that one look takes in */
 
-void runner_watch(struct runner *runner, int fd, struct run *run, int source)
+int runner_watch(struct runner *runner, int fd, struct run *run, int source)
 {
 	/* An end comes once; pipes have more and more to say. */
 	struct epoll_event event = { .events = source == RUN_PROGRAM ? EPOLLIN | EPOLLONESHOT :
 								       EPOLLIN,
 				     .data.u64 = (uintptr_t)run | (uint64_t)source };
 
-	if (epoll_ctl(runner->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-		log_event("keeper_fault", "what=epoll_ctl errno=%d", errno);
+	return epoll_ctl(runner->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 /* --- output ------------------------------------------------------------------------------- */
@@ -260,6 +259,12 @@ static void program_ended(struct runner *runner, struct run *run)
 		finish(runner, run);
 }
 
+void runner_drop(struct runner *runner, struct run *run)
+{
+	close_files(runner, run);
+	run->done = true;
+}
+
 void runner_failed(struct runner *runner, struct run *run, const brood_fail *fail)
 {
 	run->failure = calloc(1, sizeof(*run->failure));
@@ -309,12 +314,17 @@ struct run *runner_add(struct runner *runner, const struct wire_hold *hold)
 	return run;
 }
 
+/* Where epoll takes no more, runner_check() looks from time to time. */
 static void watch_all(struct runner *runner, struct run *run)
 {
-	for (int i = 0; i < 2; i++)
+	int r = runner_watch(runner, run->pidfd, run, RUN_PROGRAM);
+
+	for (int i = 0; i < 2 && r == 0; i++)
 		if (run->pipes[i] >= 0)
-			runner_watch(runner, run->pipes[i], run, RUN_OUT + i);
-	runner_watch(runner, run->pidfd, run, RUN_PROGRAM);
+			r = runner_watch(runner, run->pipes[i], run, RUN_OUT + i);
+	run->polled = r < 0;
+	if (r < 0)
+		log_event("not_watched", "pid=%d error=\"%s\"", run->pid, strerror(-r));
 }
 
 void runner_started(struct runner *runner, struct run *run, brood_child *child)
@@ -479,6 +489,8 @@ static bool bury_is_over(const struct run *run, int64_t now)
 /* Acts on what is due for one; when to come back. */
 static int64_t check(struct runner *runner, struct run *run, int64_t now)
 {
+	int64_t due;
+
 	if (run->ended) {
 		bool alive = run->failure == NULL && sweep(runner, run->id);
 
@@ -488,15 +500,21 @@ static int64_t check(struct runner *runner, struct run *run, int64_t now)
 			return BROOD_FOREVER;
 		return now + (alive ? AGAIN_NS : BROOD_SEC); /* no record: the disk may be full */
 	}
+	if (run->polled) {
+		for (int i = 0; i < 2; i++)
+			drain(runner, run, i, 4);
+		program_ended(runner, run);
+		if (run->ended)
+			return now;
+	}
 	if (run->kill_deadline == 0 && run->deadline <= now)
 		runner_stop(run, REASON_TIMEOUT);
-	if (run->kill_deadline == 0)
-		return run->deadline;
-	if (run->kill_deadline <= now) {
+	if (run->kill_deadline != 0 && run->kill_deadline <= now) {
 		signal_group(run, SIGKILL);
 		run->kill_deadline = now + BROOD_SEC; /* and again, should it not go */
 	}
-	return run->kill_deadline;
+	due = run->kill_deadline != 0 ? run->kill_deadline : run->deadline;
+	return run->polled && now + AGAIN_NS < due ? now + AGAIN_NS : due;
 }
 
 int64_t runner_check(struct runner *runner)
@@ -515,6 +533,7 @@ int64_t runner_check(struct runner *runner)
 
 void runner_handle(struct runner *runner, struct run *run, enum run_source source)
 {
+	run->told = run->told || source == RUN_PROGRAM;
 	if (run->done)
 		return;
 	if (source != RUN_PROGRAM)
@@ -523,8 +542,11 @@ void runner_handle(struct runner *runner, struct run *run, enum run_source sourc
 		program_ended(runner, run);
 }
 
-static void free_run(struct run *run)
+static void free_run(const struct runner *runner, struct run *run)
 {
+	/* A program that is being started has a copy until its exec: see close_pipe(). */
+	if (run->pidfd >= 0 && !run->told)
+		epoll_ctl(runner->epoll, EPOLL_CTL_DEL, run->pidfd, NULL);
 	if (run->child != NULL) {
 		brood_child_wait(run->child, 0, NULL);
 		brood_child_free(run->child);
@@ -547,7 +569,7 @@ void runner_forget(struct runner *runner)
 		}
 		*at = run->next;
 		runner->n--;
-		free_run(run);
+		free_run(runner, run);
 	}
 }
 

@@ -45,7 +45,9 @@ struct run {
 	int64_t deadline;      /* of its time; BROOD_FOREVER: none */
 	int64_t kill_deadline; /* after a terminate; 0: not yet asked to end */
 	enum journal_reason reason;
-	bool dying; /* dead, and its status not to be had yet */
+	bool told;   /* epoll's one event of its end came */
+	bool polled; /* epoll did not take all of it */
+	bool dying;  /* dead, and its status not to be had yet */
 	bool ended, done;
 	brood_exit end;
 	struct journal_record *failure; /* owned: it could not be started, and why */
@@ -72,8 +74,9 @@ int runner_open(struct runner *runner, int epoll, int state_fd);
 /* Forgets all, ends nothing. */
 void runner_close(struct runner *runner);
 
-/* Watches a descriptor of a run, or, without one, of the caller: then `source` is above RUN_SOURCES. */
-void runner_watch(struct runner *runner, int fd, struct run *run, int source);
+/* Watches a descriptor of a run, or, without one, of the caller: then `source` is above RUN_SOURCES. Returns 0 or
+ * -errno. */
+int runner_watch(struct runner *runner, int fd, struct run *run, int source);
 
 /* A run that is about to start. NULL: out of memory. */
 struct run *runner_add(struct runner *runner, const struct wire_hold *hold);
@@ -83,6 +86,9 @@ void runner_started(struct runner *runner, struct run *run, brood_child *child);
 
 /* It could not be started: takes a record that says so. */
 void runner_failed(struct runner *runner, struct run *run, const brood_fail *fail);
+
+/* It was not begun: no record says anything of it. */
+void runner_drop(struct runner *runner, struct run *run);
 
 /* Takes over the program of a job whose keeper is gone, and the read ends of its pipes (-1: none). `known` is its
  * pid if one was recorded, or 0. Returns 0; -ESRCH when none of our children is that program; -errno. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #define BUCKETS 1024
 #define RUNNING_US 50000      /* a job that runs for longer is stored as running */
 #define BODY_BUDGET (4 << 20) /* bytes of bodies of waiting jobs that are kept in memory */
+#define BLOCKED_US 1000000    /* until the keeper is asked again to begin what it could not */
 #define TAIL 1024             /* bytes of stderr that a failed job's log line shows */
 
 struct queue {
@@ -37,6 +39,8 @@ struct sched {
 	int state_fd;
 	char home[4000];
 	uint64_t last_id;
+	uint32_t random[64]; /* not used yet: the first `n_random` */
+	size_t n_random;
 	struct job *oldest, *newest;
 	struct job *buckets[BUCKETS];
 	struct runner runner; /* of jobs whose keeper died */
@@ -47,6 +51,8 @@ struct sched {
 	struct route_stats *stats; /* per route */
 	int64_t active;
 	bool held;
+	bool blocked; /* the keeper begins nothing now */
+	sd_event_source *blocked_timer;
 	sd_event_source *running_timer;
 	bool running_armed;
 	size_t body_bytes; /* of stored jobs that wait */
@@ -315,8 +321,8 @@ static void pump(struct sched *sched)
 	struct job *job;
 	int r;
 
-	while (!sched->held && link_is_ready(sched->link) && (job = sched->ready.first) != NULL &&
-	       is_marked(sched, job)) {
+	while (!sched->held && !sched->blocked && link_is_ready(sched->link) &&
+	       (job = sched->ready.first) != NULL && is_marked(sched, job)) {
 		r = job->body != NULL ?
 			    0 :
 			    store_body(sched->store, job->facts.id, &job->body, &job->size);
@@ -329,7 +335,7 @@ static void pump(struct sched *sched)
 						    .body = job->body,
 						    .size = job->size,
 						    .urgent = !has_room(sched, job->route) });
-		if (r == -EAGAIN || r == -ENOTCONN || r == -EPIPE)
+		if (r == -EAGAIN || r == -ENOTCONN || r == -EPIPE || r == -ECONNRESET)
 			return; /* `writable`, or `ready` of the next keeper, comes back here */
 		queue_remove(&sched->ready, job);
 		drop_body(sched, job);
@@ -488,6 +494,7 @@ static void store_running_soon(struct sched *sched)
 
 static void on_started(struct sched *sched, struct job *job, const struct journal_record *record)
 {
+	const int64_t passed = realtime_ms() - record->at_ms;
 	char id[ID_SIZE];
 
 	if (job->facts.state == JOB_RUNNING)
@@ -496,6 +503,8 @@ static void on_started(struct sched *sched, struct job *job, const struct journa
 	job->facts.state = JOB_RUNNING;
 	job->facts.pid = record->start.pid;
 	job->facts.started_ms = record->at_ms;
+	job->facts.started_ns =
+		brood_now() - (passed > 0 ? passed * BROOD_MSEC : 0); /* read late, perhaps */
 	if (job->route != NULL && record->at_ms > job->facts.created_ms)
 		stats_of(sched, job->route)->queued_ms += record->at_ms - job->facts.created_ms;
 	log_event("started", "id=%s route=%s pid=%d%s", id_format(job->facts.id, id),
@@ -690,6 +699,36 @@ static void place_again(struct sched *sched, struct job *job)
 	}
 }
 
+static int on_blocked_over(sd_event_source *source, uint64_t now, void *argument)
+{
+	struct sched *sched = argument;
+
+	(void)source, (void)now;
+	sched->blocked = false;
+	pump(sched);
+	return 0;
+}
+
+/* The keeper cannot write that it begins one, so it begins none: the job is stored, and waits. */
+static void on_refused(void *self, uint64_t id, int error)
+{
+	struct sched *sched = self;
+	struct job *job = sched_find(sched, id);
+
+	if (job == NULL || job_is_final(job->facts.state) || !job->sent)
+		return;
+	job->sent = job->begun = false;
+	queue_append(&sched->ready, job);
+	set_answer(job, ANSWER_ACCEPTED);
+	notify(job);
+	if (sched->blocked)
+		return;
+	sched->blocked = true;
+	log_event("start_refused", "why=\"the keeper's journal: %s\"", strerror(error));
+	sd_event_source_set_time_relative(sched->blocked_timer, BLOCKED_US);
+	sd_event_source_set_enabled(sched->blocked_timer, SD_EVENT_ONESHOT);
+}
+
 static void on_hold(void *self, const struct wire_hold *hold, const int pipes[2])
 {
 	struct job *job = sched_find(self, hold->id);
@@ -840,6 +879,9 @@ static void on_down(void *self, bool ours)
 static void on_ready(void *self, const uint64_t *ids, size_t n)
 {
 	struct sched *sched = self;
+	/* A keeper that was not started by us lived all the time: what it began and did not start, it
+	 * refused. */
+	const bool found = link_keeper(sched->link) == 0;
 	size_t n_lost = 0;
 
 	for (struct job *job = sched->oldest, *next; job != NULL; job = next) {
@@ -854,7 +896,7 @@ static void on_ready(void *self, const uint64_t *ids, size_t n)
 			job->sent = job->begun = true;
 			if (job->cancelled)
 				link_stop(sched->link, job->facts.id, REASON_CANCEL);
-		} else if (job->begun || job->facts.state == JOB_RUNNING) {
+		} else if ((job->begun && !found) || job->facts.state == JOB_RUNNING) {
 			job->lost = true;
 			n_lost++;
 		} else {
@@ -905,6 +947,20 @@ static void on_inserted(void *self, uint64_t id, int result)
 	notify(job);
 }
 
+/* Servers of one machine must not give the same ids: what a lost job left is found by its id. */
+static uint32_t random_count(struct sched *sched)
+{
+	const size_t n = sizeof(sched->random) / sizeof(sched->random[0]);
+
+	if (sched->n_random == 0) {
+		if (getrandom(sched->random, sizeof(sched->random), GRND_NONBLOCK) !=
+		    sizeof(sched->random))
+			return (uint32_t)brood_now();
+		sched->n_random = n;
+	}
+	return sched->random[--sched->n_random];
+}
+
 int sched_submit(struct sched *sched, const struct route *route, char *body, size_t size,
 		 const json_t *fields, struct job **ret_job)
 {
@@ -919,7 +975,7 @@ int sched_submit(struct sched *sched, const struct route *route, char *body, siz
 		stats->refused++;
 		return -EBUSY;
 	}
-	facts.id = id_next(sched->last_id, facts.created_ms);
+	facts.id = id_next(sched->last_id, facts.created_ms, random_count(sched));
 	facts.boot = slot && route->never_rerun ? sched->boot : 0;
 	snprintf(facts.route, sizeof(facts.route), "%s", route->name);
 	job = job_new(&facts, fields, json_dumps(fields, JSON_COMPACT));
@@ -1161,6 +1217,7 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 		.ready = on_ready,
 		.record = on_record,
 		.segment = on_segment,
+		.refused = on_refused,
 		.hold = on_hold,
 		.down = on_down,
 		.writable = on_writable,
@@ -1191,6 +1248,11 @@ int sched_open(sd_event *event, const struct config *config, struct store *store
 	if (r >= 0)
 		r = sd_event_source_set_enabled(sched->running_timer, SD_EVENT_OFF);
 	if (r >= 0)
+		r = sd_event_add_time_relative(event, &sched->blocked_timer, CLOCK_MONOTONIC, 0,
+					       1000, on_blocked_over, sched);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(sched->blocked_timer, SD_EVENT_OFF);
+	if (r >= 0)
 		r = open_runner(sched, event);
 	if (r >= 0)
 		r = link_open(event, state_fd, &callbacks, &sched->link);
@@ -1220,6 +1282,7 @@ struct sched *sched_close(struct sched *sched)
 	sd_event_source_disable_unref(sched->runner_timer);
 	sd_event_source_disable_unref(sched->children);
 	sd_event_source_disable_unref(sched->running_timer);
+	sd_event_source_disable_unref(sched->blocked_timer);
 	free(sched->queues);
 	free(sched->stats);
 	free(sched);

@@ -6,6 +6,7 @@
  *
  *	HELLO     first message of a connection; the keeper drops an older connection
  *	WELCOME   version, and behind it the ids (64 bits each) of all jobs that live in the keeper
+ *	REFUSED   id, reason (an errno): not begun, as the journal takes nothing; to be sent again
  *	HOLD      to the keeper's parent, for each job that is about to start: what it needs to know to
  *	          look after it should the keeper die; descriptors: its pipes' read ends
  *	START     id, limits, words (argv, env, cwd, program); descriptor: the body (a memfd)
@@ -28,6 +29,7 @@ enum wire_type {
 	WIRE_HELLO = 1,
 	WIRE_WELCOME,
 	WIRE_RING,
+	WIRE_REFUSED,
 	WIRE_HOLD,
 	WIRE_START,
 	WIRE_STOP,
@@ -39,7 +41,7 @@ struct wire_message {
 	uint32_t version; /* HELLO, WELCOME */
 	uint64_t id;      /* START, STOP; WELCOME: the keeper's pid */
 	uint64_t seq;     /* WELCOME: the last one written */
-	int32_t reason;   /* STOP: enum journal_reason */
+	int32_t reason;   /* STOP: enum journal_reason; REFUSED: errno */
 	int32_t input;    /* START: enum input */
 	int64_t timeout_ns, kill_grace_ns, output_limit;
 	/* START: somebody waits for its slot, so ring at once when it ends */

@@ -109,11 +109,7 @@ class Clock(ClockTest):
         self.assertEqual([n for n in numbers(server.jobs()) if n < 0], [])
 
 
-class Known(ClockTest):
-    """What is wrong today."""
-
-    # While a job runs, its run_ms is the difference of two times of day.
-    @unittest.expectedFailure
+class Times(ClockTest):
     def test_how_long_a_running_job_runs(self):
         server = self.serve({'name': 'run'})
         job = server.submit(gate())
@@ -124,8 +120,6 @@ class Known(ClockTest):
         server.ended(job)
         self.assertLess(run_ms, 60000)
 
-    # After a failure the store waits until a time of day: a clock that is set back keeps it waiting.
-    @unittest.expectedFailure
     def test_a_store_that_failed_is_tried_again_soon_after_the_clock_was_set_back(self):
         if not can_trace():
             raise AssertionError('cannot be shown without strace')
@@ -141,9 +135,7 @@ class Known(ClockTest):
             connection.send(head_of('POST', '/run', len(body)) + body)
             self.assertEqual(connection.reply().status, 202)
 
-    # Ids are times since 2020. Before that (a board without a battery starts in 1970) they are too small to be
-    # a mark, and what a job abandoned is killed at the end of any other.
-    @unittest.expectedFailure
+    # A board without a battery starts in 1970; ids are times since 2020, and marks.
     def test_jobs_of_a_clock_that_was_never_set_keep_their_descendants(self):
         server = self.serve({'name': 'run'}, by=-int(time.time()) + DAY)
         job = server.submit(TREE + gate())

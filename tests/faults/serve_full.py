@@ -136,11 +136,7 @@ class Full(SmallState):
         serving.audit(self, server, load.answers, cut=True, unstartable=True)
 
 
-class Known(SmallState):
-    """What is wrong today."""
-
-    # Ready is what answers requests, whether it could take a job or not.
-    @unittest.expectedFailure
+class Readiness(SmallState):
     def test_it_is_not_ready_while_it_is_full(self):
         server = self.serve_small({'name': 'run'})
         self.fill(server)

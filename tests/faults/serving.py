@@ -36,10 +36,6 @@ LONG = os.environ.get('BROOD_TEST_LONG') == '1'
 SEED = int(os.environ.get('BROOD_SEED') or random.SystemRandom().randrange(1 << 32))
 SETTLE = 60  # seconds for all that was accepted to be over
 
-# A job may be killed for the end of another, of its own server or of another one: two faults, shown in
-# serve_known.py. Without them this goes.
-STRAY_KILL = True
-
 ONCE = 'echo "$BROOD_JOB_ID" >> starts; '
 LOUD = 300000  # bytes: more than a pipe holds
 
@@ -273,8 +269,6 @@ class Audit:
             self.check(self.unstartable and starts == 0, 'not to be started, and', starts, 'starts:', job)
         elif job['id'] in self.harmed:
             self.check_output(answer, job, whole=False)
-        elif STRAY_KILL and (job['state'], job['signal']) == ('failed', 9):
-            self.check_output(answer, job, whole=False)
         else:
             self.check((job['state'], job['exit_code'], job['signal']) == kind.end, answer, 'ended otherwise:', job)
             self.check(starts == 1, starts, 'starts:', job)
@@ -298,12 +292,7 @@ class Audit:
             self.check(not strange, 'output of no job:', strange)
         with may_be_gone():
             left = set(os.listdir(os.path.join(self.server.state, 'input')))
-            left = {name for name in left if name not in known or not self.is_lost(name)}
             self.check(not left, 'input files left:', left)
-
-    def is_lost(self, job):
-        """The input of a lost job is left today (see serve_kill.py)."""
-        return any(found['id'] == job and found['state'] == 'lost' for found in self.jobs)
 
     def check_processes(self):
         with contextlib.suppress(AssertionError):
