@@ -415,7 +415,7 @@ static void welcome_server(void)
 						 .seq = keeper.journal.seq };
 	for (const struct run *run = keeper.runner.runs; run != NULL && n < WIRE_IDS;
 	     run = run->next)
-		if (!run->done)
+		if (!run->dropped) /* what is done may be held back yet */
 			welcome.ids[n++] = run->id;
 	wire_send(keeper.connection, &welcome, sizeof(welcome.message) + n * sizeof(welcome.ids[0]),
 		  -1);
@@ -531,12 +531,11 @@ static int64_t ring(void)
 
 static void handle(const struct epoll_event *event)
 {
-	struct run *run = (struct run *)(uintptr_t)(event->data.u64 & ~UINT64_C(7));
 	const int source = (int)(event->data.u64 & 7);
 	struct signalfd_siginfo drained[4]; /* equal signals are one; more come in the next turn */
 
 	if (source < RUN_SOURCES)
-		runner_handle(&keeper.runner, run, (enum run_source)source);
+		runner_handle(&keeper.runner, event);
 	else if (source == SOURCE_LISTEN)
 		accept_server();
 	else if (source == SOURCE_CONNECTION)

@@ -31,8 +31,7 @@ int output_create(int state_fd, uint64_t id, int which, bool go_on)
 	output_path(id, which, path, sizeof(path));
 	for (int tries = 0;; tries++) {
 		fd = openat(state_fd, path,
-			    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW |
-				    (go_on ? 0 : O_TRUNC),
+			    O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (go_on ? 0 : O_TRUNC),
 			    0600);
 		if (fd >= 0 || errno != ENOENT || tries == TRIES)
 			return fd < 0 ? -errno : fd;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Opens the file for output `which` (0: stdout, 1: stderr) to append to it; empty, unless it is to `go_on`.
+/* Opens the file for output `which` (0: stdout, 1: stderr) to write to it; empty, unless it is to `go_on`.
  * Returns a descriptor or -errno. */
 int output_create(int state_fd, uint64_t id, int which, bool go_on);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,7 +20,8 @@
 
 #define BURY_NS (5 * BROOD_SEC)    /* for descendants that were killed and are not gone */
 #define AGAIN_NS (20 * BROOD_MSEC) /* until the next look at them */
-#define CHILDREN 8192              /* of this process, that one look takes in */
+#define CHUNK (64 << 10)
+#define CHILDREN 8192 /* of this process, that one look takes in */
 
 int runner_watch(struct runner *runner, int fd, struct run *run, int source)
 {
@@ -33,34 +35,6 @@ int runner_watch(struct runner *runner, int fd, struct run *run, int source)
 
 /* --- output ------------------------------------------------------------------------------- */
 
-static void keep_output(const struct runner *runner, struct run *run, int which, const char *data,
-			size_t size)
-{
-	int64_t room = run->output_limit - run->bytes[which];
-	size_t take = size;
-
-	if (room < (int64_t)size) {
-		take = room > 0 ? (size_t)room : 0;
-		run->truncated[which] = true;
-	}
-	if (take > 0 && run->files[which] < 0)
-		run->files[which] =
-			output_create(runner->state_fd, run->id, which, run->child == NULL);
-	while (take > 0) {
-		ssize_t n = run->files[which] < 0 ? -1 : write(run->files[which], data, take);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) { /* no space, no file: the job goes on, its output is marked */
-			run->truncated[which] = true;
-			return;
-		}
-		run->bytes[which] += n;
-		data += n;
-		take -= (size_t)n;
-	}
-}
-
 /* Another process may hold the same open pipe: closing ours would not end epoll's interest in it. */
 static void close_pipe(const struct runner *runner, struct run *run, int which)
 {
@@ -71,24 +45,78 @@ static void close_pipe(const struct runner *runner, struct run *run, int which)
 	run->pipes[which] = -1;
 }
 
-/* Reads what is there, at most `turns` buffers, so that one loud job does not starve the rest. */
-static void drain(const struct runner *runner, struct run *run, int which, int turns)
+/* A job that fills its pipe must not wait for what cannot be kept. */
+static ssize_t discard(struct run *run, int which)
 {
-	static char buffer[64 << 10];
+	static char buffer[CHUNK];
+	ssize_t n = read(run->pipes[which], buffer, sizeof(buffer));
 
+	run->truncated[which] = run->truncated[which] || n > 0;
+	return n;
+}
+
+static ssize_t copy(struct run *run, int which, size_t room)
+{
+	static char buffer[CHUNK];
+	ssize_t n = read(run->pipes[which], buffer, room < sizeof(buffer) ? room : sizeof(buffer));
+
+	if (n > 0 && pwrite(run->files[which], buffer, (size_t)n, run->bytes[which]) != n)
+		run->truncated[which] = true;
+	return n;
+}
+
+/* Moves bytes from the pipe to the file. By splice(2) a byte leaves the one when it is in the other: who
+ * takes over from a keeper that was killed in between misses none. Returns how many, 0 at the end of file,
+ * or -1. */
+static ssize_t move(struct run *run, int which)
+{
+	loff_t at = run->bytes[which];
+	int64_t room = run->output_limit - at;
+	ssize_t n;
+
+	if (room <= 0 || run->files[which] < 0)
+		return discard(run, which);
+	n = splice(run->pipes[which], NULL, run->files[which], &at,
+		   room < CHUNK ? (size_t)room : CHUNK, SPLICE_F_NONBLOCK);
+	if (n < 0 && errno == EINVAL) /* a file system that cannot */
+		n = copy(run, which, (size_t)room);
+	else if (n < 0 && errno != EAGAIN && errno != EINTR) /* no space, say: the job goes on */
+		return discard(run, which);
+	if (n > 0)
+		run->bytes[which] += n;
+	return n;
+}
+
+/* Whether there is something to read; the file is made for the first of it. */
+static bool has_output(const struct runner *runner, struct run *run, int which)
+{
+	int n = 0;
+
+	if (run->files[which] >= 0)
+		return true;
+	if (ioctl(run->pipes[which], FIONREAD, &n) < 0 || n == 0)
+		return false;
+	run->files[which] = output_create(runner->state_fd, run->id, which, run->child == NULL);
+	return true;
+}
+
+/* Takes what is there, at most `turns` chunks, so that one loud job does not starve the rest. `over`: no
+ * writer is left. */
+static void drain(const struct runner *runner, struct run *run, int which, int turns, bool over)
+{
 	while (run->pipes[which] >= 0 && turns-- > 0) {
-		ssize_t n = read(run->pipes[which], buffer, sizeof(buffer));
+		ssize_t n = has_output(runner, run, which) ? move(run, which) : 0;
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n <= 0) {
-			close_pipe(runner, run, which);
+			if (over || n < 0 || run->files[which] >= 0)
+				close_pipe(runner, run, which);
 			return;
 		}
-		keep_output(runner, run, which, buffer, (size_t)n);
-		if ((size_t)n < sizeof(buffer))
+		if (n < CHUNK && !over)
 			return; /* a pipe gives all it has */
 	}
 }
@@ -252,7 +280,7 @@ static void program_ended(struct runner *runner, struct run *run)
 		return;           /* a debugger has it; SIGCHLD tells when it lets go */
 	kill(-run->pid, SIGKILL); /* its group: the zombie holds the number */
 	for (int i = 0; i < 2; i++)
-		drain(runner, run, i, 1 << 20);
+		drain(runner, run, i, 1 << 20, false);
 	run->ended = true;
 	run->bury_deadline = run->end.ended_ns + BURY_NS;
 	if (!sweep(runner, run->id))
@@ -262,7 +290,7 @@ static void program_ended(struct runner *runner, struct run *run)
 void runner_drop(struct runner *runner, struct run *run)
 {
 	close_files(runner, run);
-	run->done = true;
+	run->done = run->dropped = true;
 }
 
 void runner_failed(struct runner *runner, struct run *run, const brood_fail *fail)
@@ -502,7 +530,7 @@ static int64_t check(struct runner *runner, struct run *run, int64_t now)
 	}
 	if (run->polled) {
 		for (int i = 0; i < 2; i++)
-			drain(runner, run, i, 4);
+			drain(runner, run, i, 4, false);
 		program_ended(runner, run);
 		if (run->ended)
 			return now;
@@ -531,13 +559,16 @@ int64_t runner_check(struct runner *runner)
 
 /* --- the turn of a loop ------------------------------------------------------------------- */
 
-void runner_handle(struct runner *runner, struct run *run, enum run_source source)
+void runner_handle(struct runner *runner, const struct epoll_event *event)
 {
+	struct run *run = (struct run *)(uintptr_t)(event->data.u64 & ~UINT64_C(7));
+	const enum run_source source = (enum run_source)(event->data.u64 & 7);
+
 	run->told = run->told || source == RUN_PROGRAM;
 	if (run->done)
 		return;
 	if (source != RUN_PROGRAM)
-		drain(runner, run, source - RUN_OUT, 4);
+		drain(runner, run, source - RUN_OUT, 4, (event->events & EPOLLHUP) != 0);
 	else if (!run->ended)
 		program_ended(runner, run);
 }

@@ -15,7 +15,8 @@
  *    for whoever inherits it, should we die.
  * 3. A job's pipes are read until they are empty at its end, never "to the end": a descendant that
  *    holds them cannot hold us.
- * 4. Nothing here waits: pipes are non-blocking, files are local. */
+ * 4. A byte leaves a pipe when it is in the file, so that whoever inherits the job misses none.
+ * 5. Nothing here waits: pipes are non-blocking, files are local. */
 #ifndef SERVE_RUNNER_H
 #define SERVE_RUNNER_H
 
@@ -48,7 +49,7 @@ struct run {
 	bool told;   /* epoll's one event of its end came */
 	bool polled; /* epoll did not take all of it */
 	bool dying;  /* dead, and its status not to be had yet */
-	bool ended, done;
+	bool ended, done, dropped;
 	brood_exit end;
 	struct journal_record *failure; /* owned: it could not be started, and why */
 	int64_t bury_deadline;
@@ -111,8 +112,8 @@ struct run *runner_find(const struct runner *runner, uint64_t id);
 /* The ladder's first rung: terminate, and kill when its grace is over. */
 void runner_stop(struct run *run, enum journal_reason reason);
 
-/* Does what an event says. */
-void runner_handle(struct runner *runner, struct run *run, enum run_source source);
+/* Does what an event of a run says: one whose low bits are below RUN_SOURCES. */
+void runner_handle(struct runner *runner, const struct epoll_event *event);
 
 /* To be called after a SIGCHLD: buries what was abandoned. */
 void runner_look(struct runner *runner);

@@ -779,9 +779,7 @@ static int on_runner_io(sd_event_source *source, int fd, uint32_t wanted, void *
 
 	(void)source, (void)wanted;
 	for (int i = 0; i < n; i++)
-		runner_handle(&sched->runner,
-			      (struct run *)(uintptr_t)(events[i].data.u64 & ~UINT64_C(7)),
-			      (enum run_source)(events[i].data.u64 & 7));
+		runner_handle(&sched->runner, &events[i]);
 	turn_runner(sched);
 	return 0;
 }
