@@ -22,8 +22,8 @@ from serving import LONG, Load, eventually
 from server import OwnServerTest, gate
 
 INSIDE = 'BROOD_IN_NAMESPACE'
-SIZE = 8 << 20
-ROUNDS = 10 if LONG else 2
+# Bytes: more than all jobs of so many rounds write, but for the one that is to write too much.
+SIZE, ROUNDS = (64 << 20, 10) if LONG else (8 << 20, 2)
 
 
 def mount(*words):
@@ -113,7 +113,7 @@ class Full(SmallState):
         self.assertEqual([server.job(job)['exit_code'] for job in jobs], list(range(4)))
 
     def test_output_that_does_not_fit_is_marked(self):
-        server = self.serve_small({'name': 'run'})
+        server = self.serve_small({'name': 'run', 'output_limit': '1GiB'})
         job = server.submit(f'head -c {2 * SIZE} /dev/zero; echo bye >&2')
         eventually(lambda: not server.job_processes(), 'its end')
         with open(os.path.join(server.state, 'output', job[:4], job + '.out'), 'r+b') as file:
