@@ -5,6 +5,7 @@ b  payloads in argv: visible, and limited    h  more started than the limit allo
 c  slots that wait for a tick                i  an end that nobody can ask about
 d  descendants, and jobs that ignore SIGTERM j  a job whose child holds stderr
 e  refusals under HTTP status 200            k  many requests on one connection
+g  a restart that forgets what runs          m  descriptors that are kept until a tick
 """
 import contextlib
 import hashlib
@@ -15,7 +16,7 @@ import threading
 import time
 import unittest
 
-from server import TREE, ServerTest, descriptors, eventually, gate, head_of, is_alive, pids, zombies_of
+from server import TREE, OwnServerTest, ServerTest, descriptors, eventually, gate, head_of, is_alive, pids, zombies_of
 
 REQUIRED = ['requestId', 'systemId', 'inspectionStartTime', 'inspectionEndTime', 'trainId', 'lineCode', 'imageUrls',
             'yardName', 'direction', 'imageUrls[].imageUrl', 'imageUrls[].location']
@@ -293,6 +294,30 @@ class EF(ServerTest):
                      b'9' * 5000):
             with self.subTest(body=body[:20]):
                 self.assertIn(self.server.post(body, 'any').status, (202, 400))
+
+
+class G(OwnServerTest):
+    def test_g_a_restart_while_a_job_runs_forgets_nothing(self):
+        server = self.serve({'name': 'run'}, {'name': 'short', 'timeout': '2s', 'kill_grace': '200ms'})
+        ends = server.submit(f'{gate()}; echo seen; exit 3')
+        late = server.submit('sleep 300', 'short')
+        for job in (ends, late):
+            server.await_running(job)
+        server.kill()
+        server.start()
+        self.assertEqual(server.job(ends)['state'], 'running')
+        server.write('gate', '')
+        facts = server.ended(ends)
+        self.assertEqual((facts['state'], facts['exit_code'], server.output(ends)), ('failed', 3, b'seen\n'))
+        self.assertEqual(server.ended(late)['state'], 'timed_out')  # the limit still applies
+
+
+class M(OwnServerTest):
+    def test_m_256_descriptors_are_enough_for_any_number_of_jobs(self):
+        server = self.serve({'name': 'run', 'command': ['/bin/true'], 'queue': 1000}, files=(256, 256), max_concurrent=16)
+        jobs = [server.submit() for _ in range(400)]
+        for job in jobs:
+            self.assertEqual(server.ended(job)['state'], 'succeeded')
 
 
 class H(ServerTest):
