@@ -340,6 +340,7 @@ static void pump(struct sched *sched)
 		queue_remove(&sched->ready, job);
 		drop_body(sched, job);
 		job->sent = true;
+		job->refused = false;
 		job->timeout_ns = job->route->timeout_ns;
 		if (r < 0) {
 			job->facts.state = JOB_FAILED;
@@ -592,7 +593,8 @@ static void on_record(void *self, const struct journal_record *record)
 		return; /* stored already: the journal may be read twice */
 	switch ((enum journal_type)record->type) {
 	case JOURNAL_BEGIN:
-		job->begun = true;
+		job->begun =
+			!job->refused; /* what was held back when it was refused says nothing */
 		job->begun_seq = record->seq;
 		break;
 	case JOURNAL_START:
@@ -718,6 +720,7 @@ static void on_refused(void *self, uint64_t id, int error)
 	if (job == NULL || job_is_final(job->facts.state) || !job->sent)
 		return;
 	job->sent = job->begun = false;
+	job->refused = true;
 	queue_append(&sched->ready, job);
 	set_answer(job, ANSWER_ACCEPTED);
 	notify(job);

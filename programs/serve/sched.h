@@ -45,6 +45,7 @@ struct job {
 	bool queued;         /* in its route's queue */
 	bool sent;           /* START went out */
 	bool marked;         /* never_rerun: the store knows that it may have been started */
+	bool refused;        /* its keeper could not begin it; it is to be sent again */
 	bool begun;          /* the journal has its BEGIN … */
 	uint64_t begun_seq;  /* … there */
 	bool lost;           /* the keeper that had it is gone */
