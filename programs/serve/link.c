@@ -32,6 +32,8 @@ struct link {
 	uint64_t kept_from; /* the journal's segment before which all were removed */
 	brood_rlimit files; /* descriptors: what keepers and their jobs may have */
 	bool ready;
+	bool leaving;        /* it was told to go, and goes at once … */
+	bool renewing;       /* … and the next one has not answered yet */
 	brood_child *keeper; /* NULL: one that was found */
 	struct link_callbacks callbacks;
 };
@@ -47,6 +49,11 @@ pid_t link_keeper(const struct link *link)
 bool link_is_ready(const struct link *link)
 {
 	return link->ready;
+}
+
+bool link_is_up(const struct link *link)
+{
+	return link->ready || link->renewing;
 }
 
 /* The state directory's path may be longer than a socket address takes: by descriptor it is not. */
@@ -231,6 +238,7 @@ static void take_message(struct link *link, const struct wire_message *message, 
 			log_event("keeper_found", "pid=%llu", (unsigned long long)message->id);
 		read_journal(link);
 		link->ready = true;
+		link->renewing = false;
 		link->callbacks.ready(link->callbacks.self, (const uint64_t *)(message + 1),
 				      (size - sizeof(*message)) / sizeof(uint64_t));
 		break;
@@ -248,12 +256,13 @@ static void take_message(struct link *link, const struct wire_message *message, 
 /* The end of the line: what the keeper wrote before it died is read, then a new one is started. */
 static void go_down(struct link *link)
 {
-	bool was_ready = link->ready, ours = link->keeper != NULL;
+	bool at_once = link->ready || link->leaving, ours = link->keeper != NULL;
 
 	link->source = sd_event_source_unref(link->source);
 	close(link->connection);
 	link->connection = -1;
-	link->ready = false;
+	link->renewing = link->leaving;
+	link->ready = link->leaving = false;
 	read_journal(link);
 	if (link->keeper != NULL) {
 		brood_exit end;
@@ -265,7 +274,7 @@ static void go_down(struct link *link)
 		log_event("keeper_ended", "code=unknown");
 	}
 	link->callbacks.down(link->callbacks.self, ours);
-	sd_event_source_set_time_relative(link->retry, was_ready ? 0 : RETRY_NS / BROOD_USEC);
+	sd_event_source_set_time_relative(link->retry, at_once ? 0 : RETRY_NS / BROOD_USEC);
 	sd_event_source_set_enabled(link->retry, SD_EVENT_ONESHOT);
 }
 
@@ -438,6 +447,17 @@ int link_start(struct link *link, const struct link_job *job)
 	if (r == -EAGAIN)
 		sd_event_source_set_io_events(link->source, EPOLLIN | EPOLLOUT);
 	return r;
+}
+
+void link_renew(struct link *link)
+{
+	const struct wire_message message = { .type = WIRE_QUIT };
+
+	if (!link->ready || link->keeper != NULL || say(link, &message) < 0)
+		return;
+	log_event("keeper_renewed", "why=\"it was started by another server\"");
+	link->ready = false;
+	link->leaving = link->renewing = true;
 }
 
 int link_stop(struct link *link, uint64_t id, enum journal_reason reason)

@@ -44,6 +44,9 @@ int link_open(sd_event *event, int state_fd, const struct link_callbacks *callba
 
 bool link_is_ready(const struct link *link);
 
+/* Whether a keeper is ready, or will be in a moment. */
+bool link_is_up(const struct link *link);
+
 /* The pid of a keeper that is our child and not yet reaped; 0: there is none. */
 pid_t link_keeper(const struct link *link);
 
@@ -57,6 +60,10 @@ struct link_job {
 
 /* Starts a job. Returns 0, -EAGAIN (full: wait for `writable`), -ENOTCONN, or -errno. */
 int link_start(struct link *link, const struct link_job *job);
+
+/* To be called when no job is with the keeper. One that another server started is told to go, for one of
+ * our own: only a child's jobs are inherited when it dies. */
+void link_renew(struct link *link);
 
 int link_stop(struct link *link, uint64_t id, enum journal_reason reason);
 

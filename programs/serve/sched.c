@@ -289,6 +289,12 @@ static void drop_body(struct sched *sched, struct job *job)
 
 static void ended(struct sched *sched, struct job *job);
 
+static void renew_keeper(struct sched *sched)
+{
+	if (link_keeper(sched->link) == 0 && !sched->held && sched_active(sched) == 0)
+		link_renew(sched->link);
+}
+
 static void pump(struct sched *sched);
 
 static void on_marked(void *self, uint64_t id, int result)
@@ -459,6 +465,7 @@ static void ended(struct sched *sched, struct job *job)
 	if (store_update(sched->store, &job->facts, on_end_stored, sched) < 0)
 		log_event("store_failed", "error=\"out of memory\"");
 	notify(job);
+	renew_keeper(sched);
 	give_slots(sched);
 }
 
@@ -905,6 +912,7 @@ static void on_ready(void *self, const uint64_t *ids, size_t n)
 		}
 	}
 	bury_lost(sched, n_lost);
+	renew_keeper(sched);
 	give_slots(sched);
 }
 
@@ -970,7 +978,7 @@ int sched_submit(struct sched *sched, const struct route *route, char *body, siz
 	bool slot = has_room(sched, route) && stats->queued == 0;
 	struct job *job;
 
-	if (!link_is_ready(sched->link))
+	if (!link_is_up(sched->link))
 		return -ENOTCONN;
 	if (!slot && stats->queued >= route->queue) {
 		stats->refused++;
@@ -1062,7 +1070,7 @@ uint64_t sched_oldest(const struct sched *sched)
 
 bool sched_is_ready(const struct sched *sched)
 {
-	return link_is_ready(sched->link) && !sched->held;
+	return link_is_up(sched->link) && !sched->held;
 }
 
 const struct route_stats *sched_stats(const struct sched *sched, const struct route *route)

@@ -329,12 +329,33 @@ class KeeperKilled(Restart):
         self.assertEqual(server.job(job)['state'], 'succeeded')
         self.assertEqual(server.output(job), b'done\n')
 
-    def test_a_keeper_that_was_found_is_replaced_too(self):
+    def test_a_keeper_that_was_found_goes_when_it_has_no_job(self):
         server = self.serve()
+        found = server.keeper()
         server.kill()
         server.start()
+        eventually(lambda: server.keeper() not in (None, found), 'a keeper of its own')
+        job = server.submit(f'{gate()}; exit 3')
+        server.await_running(job)
+        server.kill_keeper()
+        server.write('gate', '')
+        self.assertEqual(server.ended(job)['exit_code'], 3)
+
+    def test_jobs_that_come_while_a_keeper_is_renewed_are_taken(self):
+        server = self.serve()
+        for _ in range(5):
+            server.kill()
+            server.start()
+            jobs = [server.submit(ONCE) for _ in range(20)]
+            self.assertEqual({server.ended(job)['state'] for job in jobs}, {'succeeded'})
+        self.assertEqual(len(self.starts(server)), 100)
+
+    def test_the_jobs_of_a_keeper_that_was_found_are_lost_with_it(self):
+        server = self.serve()
         job = server.submit(TREE + 'wait; sleep 300')
         tree = server.sleepers(3)
+        server.kill()
+        server.start()
         server.kill_keeper()
         self.assertEqual(server.ended(job)['state'], 'lost')
         self.assertEqual([pid for pid in tree if is_alive(pid)], [])

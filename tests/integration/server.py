@@ -231,13 +231,15 @@ class Server:
             if before == 0:
                 self.baseline = {pid: descriptors(pid) for pid in (self.process.pid, self.keeper())}
 
+    def keepers(self):
+        """The pids of the keepers of this state directory; more than one while one is renewed."""
+        # A job's program has this name too, from its clone to its exec.
+        return [pid for pid in self.processes() if name_of(pid) == 'brood-keeper'
+                and name_of((process(pid) or ('', 0))[1]) != 'brood-keeper']
+
     def keeper(self):
-        """The pid of the keeper of this state directory; None: there is none."""
-        for pid in self.processes():
-            # A job's program has this name too, from its clone to its exec.
-            if name_of(pid) == 'brood-keeper' and name_of((process(pid) or ('', 0))[1]) != 'brood-keeper':
-                return pid
-        return None
+        """One of them; None: there is none."""
+        return next(iter(self.keepers()), None)
 
     def kill(self):
         """SIGKILL to the server alone."""
@@ -271,9 +273,10 @@ class Server:
         return found
 
     def job_processes(self):
-        """The same without server and keeper."""
-        own = {self.process.pid, self.keeper()}
-        return [pid for pid in self.processes() if pid not in own and is_alive(pid)]
+        """The same without server and keeper, which the server may have begun to start."""
+        own = {self.process.pid, *self.keepers()}
+        return [pid for pid in self.processes() if pid not in own and is_alive(pid)
+                and command_line(pid) != b'brood\0serve\0--keeper\0']
 
     def sleepers(self, n):
         """Waits until jobs have `n` descendants that sleep for minutes (TREE has three); their pids."""
