@@ -470,7 +470,7 @@ static void listen_to_server(void)
 
 		if (n < (int)sizeof(struct wire_message)) {
 			start_all();
-			if (n != -EAGAIN)
+			if (!wire_is_passing(n))
 				drop_connection();
 			return;
 		}

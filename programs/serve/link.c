@@ -21,7 +21,8 @@
 #include "serve/manager.h"
 #include "serve/wire.h"
 
-#define RETRY_NS (BROOD_SEC) /* between attempts to start a keeper */
+#define DYING_NS (200 * BROOD_MSEC) /* from a line's end to its keeper's, when that dies */
+#define RETRY_NS (BROOD_SEC)        /* between attempts to start a keeper */
 
 struct link {
 	sd_event *event;
@@ -253,6 +254,21 @@ static void take_message(struct link *link, const struct wire_message *message, 
 	}
 }
 
+static void bury_keeper(struct link *link)
+{
+	brood_exit end = { .kind = BROOD_RUNNING };
+
+	/* The line of one that lives breaks when the kernel has no memory for it, say. We go on with its
+	 * jobs, so it must not. */
+	if (brood_child_wait(link->keeper, DYING_NS, &end) == -ETIMEDOUT) {
+		log_event("keeper_cut_off", "pid=%d", brood_child_pid(link->keeper));
+		brood_child_kill(link->keeper);
+		brood_child_wait(link->keeper, 5 * BROOD_SEC, &end);
+	}
+	log_event("keeper_ended", "code=%d", brood_exit_code(&end));
+	link->keeper = brood_child_free(link->keeper);
+}
+
 /* The end of the line: what the keeper wrote before it died is read, then a new one is started. */
 static void go_down(struct link *link)
 {
@@ -263,16 +279,11 @@ static void go_down(struct link *link)
 	link->connection = -1;
 	link->renewing = link->leaving;
 	link->ready = link->leaving = false;
-	read_journal(link);
-	if (link->keeper != NULL) {
-		brood_exit end;
-
-		if (brood_child_wait(link->keeper, 5 * BROOD_SEC, &end) == 0)
-			log_event("keeper_ended", "code=%d", brood_exit_code(&end));
-		link->keeper = brood_child_free(link->keeper);
-	} else {
+	if (link->keeper != NULL)
+		bury_keeper(link);
+	else
 		log_event("keeper_ended", "code=unknown");
-	}
+	read_journal(link);
 	link->callbacks.down(link->callbacks.self, ours);
 	sd_event_source_set_time_relative(link->retry, at_once ? 0 : RETRY_NS / BROOD_USEC);
 	sd_event_source_set_enabled(link->retry, SD_EVENT_ONESHOT);
@@ -312,7 +323,7 @@ static int on_message(sd_event_source *source, int fd, uint32_t events, void *ar
 		size_t n_fds;
 
 		n = wire_recv_all(fd, buffer, sizeof(buffer), fds, &n_fds);
-		if (n == -EAGAIN)
+		if (wire_is_passing(n))
 			break;
 		if (n < (int)sizeof(struct wire_message)) {
 			go_down(link);

@@ -89,6 +89,11 @@ int wire_recv_all(int fd, void *data, size_t size, int descriptors[WIRE_FDS], si
 	return (int)n;
 }
 
+bool wire_is_passing(int r)
+{
+	return r == -EAGAIN || r == -ENOMEM || r == -ENOBUFS;
+}
+
 /* One descriptor is a message's; of more none is kept. */
 int wire_recv(int fd, void *data, size_t size, int *ret_descriptor)
 {

@@ -17,6 +17,7 @@
 #ifndef SERVE_WIRE_H
 #define SERVE_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -75,6 +76,9 @@ int wire_send_all(int fd, const void *data, size_t size, const int *descriptors,
 /* Receives one. Returns its size, 0 when the peer is gone, or -errno (-EAGAIN: none now);
  * *ret_descriptor is -1 or the caller's to close. */
 int wire_recv(int fd, void *data, size_t size, int *ret_descriptor);
+
+/* Whether what wire_recv() returned says nothing about the line: -EAGAIN, or the kernel is short of memory. */
+bool wire_is_passing(int r);
 
 /* The same with up to WIRE_FDS descriptors. */
 int wire_recv_all(int fd, void *data, size_t size, int descriptors[WIRE_FDS], size_t *ret_n);
