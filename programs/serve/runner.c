@@ -172,13 +172,15 @@ static size_t list_children(const struct runner *runner, pid_t *pids, size_t roo
 	return n;
 }
 
-/* Buries dead children that are no run's program, and kills those of runs that have ended, or of none
- * (invariant 1). Returns whether something marked as `id` was still there. */
-static bool sweep(const struct runner *runner, uint64_t id)
+enum found { FOUND_NOTHING, FOUND_DEAD, FOUND_ALIVE };
+
+/* One look: buries dead children that are no run's program, and kills those of runs that have ended, or of
+ * none (invariant 1). What it found that is marked as `id`. */
+static enum found sweep_once(const struct runner *runner, uint64_t id)
 {
 	static pid_t pids[CHILDREN];
 	size_t n = list_children(runner, pids, CHILDREN);
-	bool found = false;
+	enum found found = FOUND_NOTHING;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct run *owner;
@@ -193,9 +195,23 @@ static bool sweep(const struct runner *runner, uint64_t id)
 		if (owner == NULL || owner->ended)
 			kill(pids[i], SIGKILL); /* a child of ours: its number is not recycled */
 		if (waitpid(pids[i], NULL, WNOHANG) != pids[i])
-			found = found || mark == id;
+			found = mark == id ? FOUND_ALIVE : found;
+		else if (mark == id && found == FOUND_NOTHING)
+			found = FOUND_DEAD;
 	}
 	return found;
+}
+
+/* Returns whether something marked as `id` is still there. What one that is dead now had started became our
+ * child at its death, perhaps after our look: so there is another. */
+static bool sweep(const struct runner *runner, uint64_t id)
+{
+	enum found found;
+
+	do
+		found = sweep_once(runner, id);
+	while (found == FOUND_DEAD);
+	return found == FOUND_ALIVE;
 }
 
 /* --- a job's end -------------------------------------------------------------------------- */
