@@ -24,7 +24,7 @@ from serving import LONG, SEED, Load, Tracer, eventually
 from server import is_alive
 from traced import can_trace
 
-TIMES, SECONDS = (5, 4) if LONG else (1, 0.5)
+TIMES, SECONDS = (3, 3) if LONG else (1, 0.5)
 
 
 def pid_of(server, who):
