@@ -6,17 +6,17 @@
 #define COUNT_BITS 22
 /* An id is a job's mark, too, and that is told from an ordinary limit by its size (serve/mark.h). */
 #define SMALLEST (UINT64_C(1) << 41)
-#define RANDOM (UINT32_C(1) << (COUNT_BITS - 1)) /* counts begin below, so that many may follow */
+#define SALT (UINT32_C(1) << (COUNT_BITS - 1)) /* counts begin below, so that many may follow */
 
 static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
-uint64_t id_next(uint64_t last, int64_t now_ms, uint32_t random)
+uint64_t id_next(uint64_t last, int64_t now_ms, uint32_t salt)
 {
 	uint64_t now = now_ms > EPOCH_MS ? (uint64_t)(now_ms - EPOCH_MS) << COUNT_BITS : 0;
 
 	if (now < SMALLEST)
 		now = SMALLEST; /* a clock that was never set */
-	now |= random & (RANDOM - 1);
+	now |= salt & (SALT - 1);
 	return (now > last ? now : last + 1) & INT64_MAX;
 }
 

@@ -12,8 +12,8 @@
 
 #define ID_SIZE 14 /* with the NUL */
 
-/* The id after `last` at `now_ms` (CLOCK_REALTIME). Where it begins within its millisecond is `random`. */
-uint64_t id_next(uint64_t last, int64_t now_ms, uint32_t random);
+/* The id after `last` at `now_ms` (CLOCK_REALTIME). Where it begins within its millisecond is `salt`. */
+uint64_t id_next(uint64_t last, int64_t now_ms, uint32_t salt);
 
 /* Writes `id` to `to`, which has ID_SIZE bytes, and returns `to`. */
 const char *id_format(uint64_t id, char *to);

@@ -232,9 +232,9 @@ static void adopt_old(int state_fd)
 int journal_open(struct journal_writer *writer, int state_fd)
 {
 	struct journal_reader reader = { .state_fd = state_fd, .fd = -1 };
-	struct journal_record record;
+	struct journal_record record = { .seq = 0 };
 	char name[NAME_SIZE];
-	uint64_t next, last;
+	uint64_t next = 0, last = 0;
 	int r;
 
 	writer->state_fd = state_fd;

@@ -296,7 +296,7 @@ static void refuse(struct run *run, int error)
 static void start_run(struct start *start)
 {
 	const struct wire_message *message = &start->message;
-	const char **words = NULL, *place[3];
+	const char **words = NULL, *place[3] = { NULL };
 	brood_fail fail = { .step = start->step, .error = start->error };
 	struct journal_record record = { .type = JOURNAL_START };
 	brood_child *child = NULL;

@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -456,15 +456,14 @@ int runner_inherit(struct runner *runner, const struct wire_hold *hold, pid_t kn
 /* A process of our own program that is no job's yet. */
 static bool is_unborn(pid_t pid)
 {
-	char path[40], theirs[PATH_MAX], ours[PATH_MAX];
-	ssize_t n, m;
+	struct stat theirs, ours;
+	char path[40];
 
 	if (mark_of(pid) != 0)
 		return false;
 	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-	n = readlink(path, theirs, sizeof(theirs));
-	m = readlink("/proc/self/exe", ours, sizeof(ours));
-	return n > 0 && n == m && memcmp(theirs, ours, (size_t)n) == 0;
+	return stat(path, &theirs) == 0 && stat("/proc/self/exe", &ours) == 0 &&
+	       theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
 /* Looked at again when it is dead: between our look and its death it may have become a program. */

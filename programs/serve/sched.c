@@ -39,8 +39,8 @@ struct sched {
 	int state_fd;
 	char home[4000];
 	uint64_t last_id;
-	uint32_t random[64]; /* not used yet: the first `n_random` */
-	size_t n_random;
+	uint32_t salt[64]; /* not used yet: the first `n_salt` */
+	size_t n_salt;
 	struct job *oldest, *newest;
 	struct job *buckets[BUCKETS];
 	struct runner runner; /* of jobs whose keeper died */
@@ -957,17 +957,17 @@ static void on_inserted(void *self, uint64_t id, int result)
 }
 
 /* Servers of one machine must not give the same ids: what a lost job left is found by its id. */
-static uint32_t random_count(struct sched *sched)
+static uint32_t next_salt(struct sched *sched)
 {
-	const size_t n = sizeof(sched->random) / sizeof(sched->random[0]);
+	const size_t n = sizeof(sched->salt) / sizeof(sched->salt[0]);
 
-	if (sched->n_random == 0) {
-		if (getrandom(sched->random, sizeof(sched->random), GRND_NONBLOCK) !=
-		    sizeof(sched->random))
+	if (sched->n_salt == 0) {
+		if (getrandom(sched->salt, sizeof(sched->salt), GRND_NONBLOCK) !=
+		    sizeof(sched->salt))
 			return (uint32_t)brood_now();
-		sched->n_random = n;
+		sched->n_salt = n;
 	}
-	return sched->random[--sched->n_random];
+	return sched->salt[--sched->n_salt];
 }
 
 int sched_submit(struct sched *sched, const struct route *route, char *body, size_t size,
@@ -984,7 +984,7 @@ int sched_submit(struct sched *sched, const struct route *route, char *body, siz
 		stats->refused++;
 		return -EBUSY;
 	}
-	facts.id = id_next(sched->last_id, facts.created_ms, random_count(sched));
+	facts.id = id_next(sched->last_id, facts.created_ms, next_salt(sched));
 	facts.boot = slot && route->never_rerun ? sched->boot : 0;
 	snprintf(facts.route, sizeof(facts.route), "%s", route->name);
 	job = job_new(&facts, fields, json_dumps(fields, JSON_COMPACT));

@@ -508,7 +508,9 @@ END_TEST
 
 static bool is_there(const char *name)
 {
-	return access(scratch_path(name), F_OK) == 0;
+	struct stat st;
+
+	return stat(scratch_path(name), &st) == 0;
 }
 
 static void touch(const char *name)
