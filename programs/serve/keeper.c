@@ -56,7 +56,7 @@ static struct keeper {
 	int child_signals;   /* signalfd of SIGCHLD */
 	struct rlimit files; /* descriptors, as programs may have them */
 	bool marks, quit;
-	bool inherited_by; /* the server is our parent: it would inherit our children */
+	bool server_is_parent; /* … and would inherit our children */
 	struct runner runner;
 	int64_t idle_since;
 	bool ring;   /* the journal has news that were not rung for */
@@ -336,7 +336,7 @@ static struct {
  * second holder. */
 static void hold_flush(void)
 {
-	if (held.n > 0 && keeper.connection >= 0 && keeper.inherited_by)
+	if (held.n > 0 && keeper.connection >= 0 && keeper.server_is_parent)
 		wire_send_all(keeper.connection, &held.message,
 			      sizeof(held.message) + held.n * sizeof(held.holds[0]), held.fds,
 			      held.n_fds);
@@ -498,7 +498,7 @@ static void accept_server(void)
 			drop_connection();
 	}
 	keeper.connection = fd;
-	keeper.inherited_by = peer.pid == getppid();
+	keeper.server_is_parent = peer.pid == getppid();
 	if (runner_watch(&keeper.runner, fd, NULL, SOURCE_CONNECTION) < 0)
 		drop_connection(); /* it tries again */
 }
@@ -561,7 +561,7 @@ static int set_up(void)
 	int r;
 
 	keeper.connection = CONNECTION_FD;
-	keeper.inherited_by = true;
+	keeper.server_is_parent = true;
 	keeper.starts_end = &keeper.starts;
 	keeper.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (keeper.epoll < 0)

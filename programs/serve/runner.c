@@ -45,23 +45,18 @@ static void close_pipe(const struct runner *runner, struct run *run, int which)
 	run->pipes[which] = -1;
 }
 
-/* A job that fills its pipe must not wait for what cannot be kept. */
-static ssize_t discard(struct run *run, int which)
+/* Reads up to `size` bytes and keeps what the file takes (-1: none): a job that fills its pipe must not
+ * wait for what cannot be kept. */
+static ssize_t copy(struct run *run, int which, int file, size_t size)
 {
 	static char buffer[CHUNK];
-	ssize_t n = read(run->pipes[which], buffer, sizeof(buffer));
+	ssize_t n = read(run->pipes[which], buffer, size), kept = 0;
 
-	run->truncated[which] = run->truncated[which] || n > 0;
-	return n;
-}
-
-static ssize_t copy(struct run *run, int which, size_t room)
-{
-	static char buffer[CHUNK];
-	ssize_t n = read(run->pipes[which], buffer, room < sizeof(buffer) ? room : sizeof(buffer));
-
-	if (n > 0 && pwrite(run->files[which], buffer, (size_t)n, run->bytes[which]) != n)
-		run->truncated[which] = true;
+	if (n > 0 && file >= 0)
+		kept = pwrite(file, buffer, (size_t)n, run->bytes[which]);
+	if (kept > 0)
+		run->bytes[which] += kept;
+	run->truncated[which] = run->truncated[which] || (n > 0 && kept != n);
 	return n;
 }
 
@@ -71,17 +66,17 @@ static ssize_t copy(struct run *run, int which, size_t room)
 static ssize_t move(struct run *run, int which)
 {
 	loff_t at = run->bytes[which];
-	int64_t room = run->output_limit - at;
+	const int64_t room = run->output_limit - at;
+	const size_t size = room < CHUNK ? (size_t)room : CHUNK;
 	ssize_t n;
 
 	if (room <= 0 || run->files[which] < 0)
-		return discard(run, which);
-	n = splice(run->pipes[which], NULL, run->files[which], &at,
-		   room < CHUNK ? (size_t)room : CHUNK, SPLICE_F_NONBLOCK);
+		return copy(run, which, -1, CHUNK);
+	n = splice(run->pipes[which], NULL, run->files[which], &at, size, SPLICE_F_NONBLOCK);
 	if (n < 0 && errno == EINVAL) /* a file system that cannot */
-		n = copy(run, which, (size_t)room);
-	else if (n < 0 && errno != EAGAIN && errno != EINTR) /* no space, say: the job goes on */
-		return discard(run, which);
+		return copy(run, which, run->files[which], size);
+	if (n < 0 && errno != EAGAIN && errno != EINTR) /* no space, say: the job goes on */
+		return copy(run, which, -1, CHUNK);
 	if (n > 0)
 		run->bytes[which] += n;
 	return n;
@@ -142,11 +137,12 @@ static const struct run *find_program(const struct runner *runner, pid_t pid)
 }
 
 /* Our direct children, dead ones too, from the kernel's list (/proc/PID/task/TID/children); where there
- * is none, one that is dead, if any. */
-static size_t list_children(const struct runner *runner, pid_t *pids, size_t room)
+ * is none, one that is dead, if any. Good until the next call. */
+static const pid_t *list_children(const struct runner *runner, size_t *ret_n)
 {
-	siginfo_t info = { .si_pid = 0 };
+	static pid_t pids[CHILDREN];
 	static char text[64 << 10];
+	siginfo_t info = { .si_pid = 0 };
 	char *at = text, *end;
 	ssize_t size;
 	size_t n = 0;
@@ -154,13 +150,12 @@ static size_t list_children(const struct runner *runner, pid_t *pids, size_t roo
 	if (runner->children_file < 0) {
 		waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT);
 		pids[0] = info.si_pid;
-		return info.si_pid != 0;
+		*ret_n = info.si_pid != 0;
+		return pids;
 	}
 	size = pread(runner->children_file, text, sizeof(text) - 1, 0);
-	if (size <= 0)
-		return 0;
-	text[size] = '\0';
-	while (n < room) {
+	text[size > 0 ? size : 0] = '\0';
+	while (n < CHILDREN) {
 		long pid = strtol(at, &end, 10);
 
 		/* the last word may be cut; each is followed by a space */
@@ -169,7 +164,8 @@ static size_t list_children(const struct runner *runner, pid_t *pids, size_t roo
 		pids[n++] = (pid_t)pid;
 		at = end;
 	}
-	return n;
+	*ret_n = n;
+	return pids;
 }
 
 enum found { FOUND_NOTHING, FOUND_DEAD, FOUND_ALIVE };
@@ -178,8 +174,8 @@ enum found { FOUND_NOTHING, FOUND_DEAD, FOUND_ALIVE };
  * none (invariant 1). What it found that is marked as `id`. */
 static enum found sweep_once(const struct runner *runner, uint64_t id)
 {
-	static pid_t pids[CHILDREN];
-	size_t n = list_children(runner, pids, CHILDREN);
+	size_t n;
+	const pid_t *pids = list_children(runner, &n);
 	enum found found = FOUND_NOTHING;
 
 	for (size_t i = 0; i < n; i++) {
@@ -405,8 +401,8 @@ static uint64_t start_of(pid_t pid)
  * starts is younger. */
 static pid_t find_orphan(const struct runner *runner, uint64_t id, pid_t known)
 {
-	static pid_t pids[CHILDREN];
-	size_t n = list_children(runner, pids, CHILDREN);
+	size_t n;
+	const pid_t *pids = list_children(runner, &n);
 	uint64_t oldest = UINT64_MAX, start;
 	pid_t found = 0;
 
@@ -470,8 +466,8 @@ static bool is_unborn(pid_t pid)
 void runner_kill_unborn(const struct runner *runner, void (*may_have_run)(void *self, uint64_t id),
 			void *self)
 {
-	static pid_t pids[CHILDREN];
-	size_t n = list_children(runner, pids, CHILDREN);
+	size_t n;
+	const pid_t *pids = list_children(runner, &n);
 	siginfo_t info;
 
 	for (size_t i = 0; i < n; i++) {
@@ -491,8 +487,8 @@ void runner_kill_unborn(const struct runner *runner, void (*may_have_run)(void *
 void runner_bury(const struct runner *runner, pid_t spared,
 		 bool (*is_wanted)(void *self, uint64_t id), void *self)
 {
-	static pid_t pids[CHILDREN];
-	size_t n = list_children(runner, pids, CHILDREN);
+	size_t n;
+	const pid_t *pids = list_children(runner, &n);
 
 	for (size_t i = 0; i < n; i++)
 		if (pids[i] != spared && find_program(runner, pids[i]) == NULL &&

@@ -469,6 +469,27 @@ static void ended(struct sched *sched, struct job *job)
 	give_slots(sched);
 }
 
+/* The end of a job that is not with the keeper. */
+static void end_as(struct sched *sched, struct job *job, enum job_state state, enum answer answer,
+		   const char *why)
+{
+	job->facts.state = state;
+	snprintf(job->facts.reason, sizeof(job->facts.reason), "%s", why);
+	set_answer(job, answer);
+	ended(sched, job);
+}
+
+static void end_cancelled(struct sched *sched, struct job *job)
+{
+	end_as(sched, job, JOB_CANCELLED, ANSWER_ACCEPTED,
+	       "cancelled on request, before it was started");
+}
+
+static void end_stranded(struct sched *sched, struct job *job)
+{
+	end_as(sched, job, JOB_FAILED, ANSWER_NOT_STARTED, "its route is no longer configured");
+}
+
 /* That a job runs is in the journal; the store is told of those that run for longer than a moment.
  * Most jobs that are many are short, and need no write for it. */
 void sched_store_running(struct sched *sched)
@@ -685,21 +706,13 @@ static void bury_lost(struct sched *sched, size_t n_lost)
 static void place_again(struct sched *sched, struct job *job)
 {
 	if (job->cancelled) {
-		job->facts.state = JOB_CANCELLED;
-		snprintf(job->facts.reason, sizeof(job->facts.reason),
-			 "cancelled on request, before it was started");
-		ended(sched, job);
+		end_cancelled(sched, job);
 	} else if (job->route == NULL) {
-		job->facts.state = JOB_FAILED;
-		snprintf(job->facts.reason, sizeof(job->facts.reason),
-			 "its route is no longer configured");
-		ended(sched, job);
+		end_stranded(sched, job);
 	} else if (job->route->never_rerun && job->facts.boot != 0 &&
 		   job->facts.boot != sched->boot) {
-		job->facts.state = JOB_LOST;
-		snprintf(job->facts.reason, sizeof(job->facts.reason),
-			 "the machine stopped when it may have been running");
-		ended(sched, job);
+		end_as(sched, job, JOB_LOST, ANSWER_ACCEPTED,
+		       "the machine stopped when it may have been running");
 	} else if (job->sent) {
 		job->sent = false;
 		queue_append(&sched->ready, job);
@@ -1029,11 +1042,7 @@ void sched_cancel(struct sched *sched, struct job *job)
 		stop_run(sched, job, REASON_CANCEL);
 		return;
 	}
-	job->facts.state = JOB_CANCELLED;
-	snprintf(job->facts.reason, sizeof(job->facts.reason),
-		 "cancelled on request, before it was started");
-	set_answer(job, ANSWER_ACCEPTED);
-	ended(sched, job);
+	end_cancelled(sched, job);
 }
 
 void sched_hold(struct sched *sched)
@@ -1102,26 +1111,13 @@ static void rebind(struct sched *sched, struct job *job, struct queue *stranded)
 	}
 }
 
-static void end_stranded(struct sched *sched, struct queue *stranded)
-{
-	struct job *job;
-
-	while ((job = stranded->first) != NULL) {
-		queue_remove(stranded, job);
-		job->facts.state = JOB_FAILED;
-		snprintf(job->facts.reason, sizeof(job->facts.reason),
-			 "its route is no longer configured");
-		set_answer(job, ANSWER_NOT_STARTED);
-		ended(sched, job);
-	}
-}
-
 /* Counters stay with a route's name. Its gauges are counted and its queue is filled anew, from the
  * jobs: these are in the order of age, as the queue was, and some may have a route again. */
 int sched_reload(struct sched *sched, const struct config *config)
 {
 	struct queue *queues = calloc(config->n_routes, sizeof(*queues)), stranded;
 	struct route_stats *stats = calloc(config->n_routes, sizeof(*stats));
+	struct job *job;
 
 	if (queues == NULL || stats == NULL) {
 		free(queues);
@@ -1142,9 +1138,12 @@ int sched_reload(struct sched *sched, const struct config *config)
 	sched->stats = stats;
 	sched->config = config;
 	queue_init(&stranded);
-	for (struct job *job = sched->oldest; job != NULL; job = job->next)
+	for (job = sched->oldest; job != NULL; job = job->next)
 		rebind(sched, job, &stranded);
-	end_stranded(sched, &stranded);
+	while ((job = stranded.first) != NULL) {
+		queue_remove(&stranded, job);
+		end_stranded(sched, job);
+	}
 	give_slots(sched);
 	return 0;
 }

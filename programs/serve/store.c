@@ -296,15 +296,16 @@ static void pace(struct timespec *last, size_t writes)
 	clock_gettime(CLOCK_MONOTONIC, last);
 }
 
-/* Waits for writes, or until jobs are to be removed, or the disk to be tried. With the lock held. */
+/* Waits for writes, or until jobs are to be removed; after a failure, until the disk is to be tried
+ * again. With the lock held. */
 static void await_work(struct store *store)
 {
 	int64_t due = store->error < 0 ? brood_now() + AGAIN_NS : retention_due(store->retention);
 	const struct timespec until = { .tv_sec = due / BROOD_SEC, .tv_nsec = due % BROOD_SEC };
 	int r = 0;
 
-	while (store->todo.first == NULL && !store->closing && !store->limits_changed &&
-	       r != ETIMEDOUT)
+	while (!store->closing && r != ETIMEDOUT &&
+	       (store->error < 0 || (store->todo.first == NULL && !store->limits_changed)))
 		r = pthread_cond_timedwait(&store->wake, &store->lock, &until);
 }
 
@@ -331,7 +332,6 @@ static void *writer_main(void *argument)
 
 	pthread_mutex_lock(&store->lock);
 	for (;;) {
-		struct timespec until;
 		struct op *ops;
 		int r = 0;
 
@@ -363,13 +363,6 @@ static void *writer_main(void *argument)
 		}
 		if (r < 0 && was_closing)
 			break;
-		if (r < 0) {
-			clock_gettime(CLOCK_MONOTONIC, &until);
-			until.tv_sec++;
-			while (!store->closing &&
-			       pthread_cond_timedwait(&store->wake, &store->lock, &until) == 0)
-				continue;
-		}
 		if (!store->closing)
 			expire(store);
 	}
