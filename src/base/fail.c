@@ -1,5 +1,6 @@
 #include "base/fail.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,10 @@ int brood_fail_format(const brood_fail *fail, char *buf, size_t size)
 {
 	if (fail == NULL || fail->step == NULL)
 		return snprintf(buf, size, "%s", "");
+	/* A program's own bad end, and a limit that was reached, are said by the text; the words for
+	 * these numbers speak of networks. */
+	if (fail->text[0] != '\0' && (fail->error == EREMOTEIO || fail->error == ETIMEDOUT))
+		return snprintf(buf, size, "%s: %s", fail->step, fail->text);
 	return snprintf(buf, size, "%s: %s%s%s", fail->step, fail->text,
 			fail->text[0] != '\0' ? ": " : "", strerror(fail->error));
 }

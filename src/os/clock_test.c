@@ -91,6 +91,36 @@ START_TEST(signals_neither_end_nor_extend_a_wait)
 }
 END_TEST
 
+START_TEST(a_deadline_is_a_timeout_again)
+{
+	int64_t left = bri_timeout(bri_deadline(BROOD_SEC));
+
+	ck_assert_int_le(left, BROOD_SEC);
+	ck_assert_int_gt(left, BROOD_SEC - 10 * BROOD_SEC);
+	ck_assert_int_eq(bri_timeout(BROOD_FOREVER), BROOD_FOREVER);
+	ck_assert_int_eq(bri_timeout(0), 0);
+	ck_assert_int_lt(bri_timeout(brood_now() - 1), 0);
+}
+END_TEST
+
+START_TEST(several_are_polled_at_once)
+{
+	struct pollfd both[2];
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	both[0] = (struct pollfd){ .fd = ends[0], .events = POLLIN };
+	both[1] = (struct pollfd){ .fd = ends[1], .events = POLLOUT };
+	ck_assert_int_eq(bri_poll(both, 1, 0), 0);
+	ck_assert_int_eq(bri_poll(both, 2, BROOD_FOREVER), 1);
+	ck_assert_int_eq(both[0].revents, 0);
+	ck_assert_int_eq(both[1].revents, POLLOUT);
+	ck_assert_int_eq(bri_poll(both, SIZE_MAX, 0), -EINVAL);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
 START_TEST(a_wait_ends_when_there_is_something)
 {
 	int ends[2];
@@ -118,5 +148,7 @@ int main(void)
 	tcase_add_test(clock, the_remainder_is_never_negative);
 	tcase_add_test(clock, signals_neither_end_nor_extend_a_wait);
 	tcase_add_test(clock, a_wait_ends_when_there_is_something);
+	tcase_add_test(clock, a_deadline_is_a_timeout_again);
+	tcase_add_test(clock, several_are_polled_at_once);
 	return leak_run(suite);
 }

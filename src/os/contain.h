@@ -1,9 +1,13 @@
 /* os/contain.h - what the library and the container helper say to each other
  *
  * The helper is started with
- *	brood-container VERSION CONTROL GROUP N CANDIDATE×N ARGV…
- * CONTROL is its end of a SOCK_SEQPACKET pair, GROUP an enum bri_group. It answers once with
- * STARTED or FAILED, then obeys requests, and when the whole tree is gone says ENDED and exits.
+ *	brood-container VERSION CONTROL GROUP JOIN MASK N CANDIDATE×N ARGV…
+ * CONTROL is its end of a SOCK_SEQPACKET pair; GROUP, an enum bri_group, JOIN, the group to join, and
+ * MASK, the signal mask in hexadecimal, are the program's. The helper itself is started with every
+ * signal blocked and, unless GROUP is BRI_GROUP_INHERIT, in a process group of its own: what a
+ * terminal, or a kill, sends to the host's group must not end it before the tree.
+ *
+ * It answers once with STARTED or FAILED, then obeys requests, and when the whole tree is gone says ENDED and exits.
  * End of file on CONTROL means that the host is gone: kill everything. Both sides are of one
  * build; VERSION is compared, and a message of another size is refused. */
 #ifndef OS_CONTAIN_H

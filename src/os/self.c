@@ -10,14 +10,12 @@
  * of CLONE_VM (our own start step) shares the page and is not wiped; it never comes here. */
 #include "os/self.h"
 
-#include <stdatomic.h>
-#include <stddef.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 static _Atomic(uint64_t) counter;
 static _Atomic(uint64_t) no_word; /* its address: the page was not to be had */
-static _Atomic(_Atomic(uint64_t) *) word;
+_Atomic(_Atomic(uint64_t) *) bri_self_word;
 
 static _Atomic(uint64_t) *map_word(void)
 {
@@ -27,7 +25,7 @@ static _Atomic(uint64_t) *map_word(void)
 
 	if (page != MAP_FAILED && madvise(page, size, MADV_WIPEONFORK) == 0)
 		mine = page;
-	if (!atomic_compare_exchange_strong(&word, &none, mine))
+	if (!atomic_compare_exchange_strong(&bri_self_word, &none, mine))
 		mine = none;
 	if (page != MAP_FAILED && mine != page)
 		munmap(page, size);
@@ -36,7 +34,7 @@ static _Atomic(uint64_t) *map_word(void)
 
 uint64_t bri_self_generation(void)
 {
-	_Atomic(uint64_t) *at = atomic_load(&word);
+	_Atomic(uint64_t) *at = atomic_load(&bri_self_word);
 	uint64_t generation, fresh;
 
 	if (at == NULL)

@@ -5,10 +5,26 @@
 #ifndef OS_SELF_H
 #define OS_SELF_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A number that is the same for the whole life of a process and differs from its parent's.
  * No system call after the first use. Thread-safe. */
 uint64_t bri_self_generation(void);
+
+/* Where the generation lies; for the next function alone. NULL until it was first asked for. */
+extern _Atomic(_Atomic(uint64_t) *) bri_self_word;
+
+/* Whether this process still is the one that had this generation: two loads. It may say no where yes is
+ * true (the page was not to be had), and then bri_self_generation() tells. */
+static inline bool bri_self_is(uint64_t generation)
+{
+	_Atomic(uint64_t) *at = atomic_load_explicit(&bri_self_word, memory_order_acquire);
+
+	return at != NULL && generation != 0 &&
+	       atomic_load_explicit(at, memory_order_relaxed) == generation;
+}
 
 #endif

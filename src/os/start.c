@@ -8,8 +8,9 @@
  *    the child drops all handlers before it unblocks any: by CLONE_CLEAR_SIGHAND, or by
  *    setting each disposition where the kernel or a filter refuses clone3.
  * 3. The report lies in memory that the parent reads after the vfork ends: on the parent's stack,
- *    or, when uid, gid or groups are set and memory is not shared, in a shared mapping. Changing
- *    ids beside shared memory would make the *parent* undumpable (commit_creds in the kernel).
+ *    or, where memory is not shared, in a shared mapping. It is not shared when uid, gid or groups
+ *    are set: changed beside shared memory they would make the *parent* undumpable (commit_creds
+ *    in the kernel); nor when there is a setup, which may do what it likes to memory.
  * 4. Whatever fails, the parent reaps the child it made, by pidfd, and restores its own mask. */
 #include "os/start.h"
 
@@ -40,8 +41,10 @@
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
 #endif
 
-#define SIGNALS 64       /* the kernel's _NSIG, on both our machines */
-#define CHILD_STACK 8192 /* the child calls a few small functions; signals are blocked */
+#define SIGNALS 64                /* the kernel's _NSIG, on both our machines */
+#define CHILD_STACK 8192          /* the child calls a few small functions; signals are blocked */
+#define SETUP_STACK (1024 * 1024) /* where it calls somebody else's, too */
+#define LAST_ERRNO 4095           /* the kernel's MAX_ERRNO */
 
 /* In the child: its functions share the parent's memory and end in exec, not in return, so that a
  * sanitizer's notes on its frames would stay behind as false ones on the parent's stack. */
@@ -89,7 +92,7 @@ const char *bri_step_name(enum bri_step step)
 		[BRI_STEP_CLOSE] = "close",         [BRI_STEP_RLIMIT] = "rlimit",
 		[BRI_STEP_SETGROUPS] = "setgroups", [BRI_STEP_SETGID] = "setgid",
 		[BRI_STEP_SETUID] = "setuid",       [BRI_STEP_CHDIR] = "chdir",
-		[BRI_STEP_EXEC] = "exec",
+		[BRI_STEP_SETUP] = "setup",         [BRI_STEP_EXEC] = "exec",
 	};
 
 	return (size_t)step < sizeof(names) / sizeof(names[0]) ? names[step] : "unknown";
@@ -193,6 +196,8 @@ IN_CHILD static int set_place(const struct child *child)
 	if (start->group == BRI_GROUP_SESSION && syscall(SYS_setsid) < 0)
 		return fail_at(child, BRI_STEP_SETSID, 0);
 	if (start->group == BRI_GROUP_NEW && syscall(SYS_setpgid, 0, 0) < 0)
+		return fail_at(child, BRI_STEP_SETPGID, 0);
+	if (start->group == BRI_GROUP_JOIN && syscall(SYS_setpgid, 0, start->join_group) < 0)
 		return fail_at(child, BRI_STEP_SETPGID, 0);
 	if (start->parent_death_signal != 0) {
 		if (syscall(SYS_prctl, PR_SET_PDEATHSIG, start->parent_death_signal, 0, 0, 0) < 0)
@@ -362,6 +367,25 @@ IN_CHILD static int set_ids(const struct child *child)
 	return 0;
 }
 
+/* The callback may never come back; what stands in the report meanwhile is then what happened. */
+IN_CHILD static int call_setup(const struct child *child)
+{
+	const struct bri_start *start = child->start;
+	int r;
+
+	if (start->setup == NULL)
+		return 0;
+	errno = ECANCELED;
+	fail_at(child, BRI_STEP_SETUP, 0);
+	r = start->setup(start->setup_data);
+	if (r == 0) {
+		child->report->step = BRI_STEP_NONE;
+		return 0;
+	}
+	errno = r < 0 && r >= -LAST_ERRNO ? -r : EINVAL;
+	return fail_at(child, BRI_STEP_SETUP, 0);
+}
+
 /* As execvp(3): the first candidate that is there decides; one that may not be executed counts
  * only if none is found after it. No shell for a file without a first line. */
 IN_CHILD static int exec_first(const struct child *child)
@@ -385,7 +409,8 @@ IN_CHILD static int exec_first(const struct child *child)
 
 /* The straight line of the child; comes back only to report. Limits come after the descriptors
  * (RLIMIT_NOFILE may be below a number moved to), ids before the working directory (it is entered
- * with the rights that the program will have). */
+ * with the rights that the program will have), and the callback last, so that nothing undoes what it
+ * does. */
 IN_CHILD static void child_steps(const struct child *child)
 {
 	const struct bri_start *start = child->start;
@@ -406,6 +431,8 @@ IN_CHILD static void child_steps(const struct child *child)
 		fail_at(child, BRI_STEP_SIGNALS, 0);
 		return;
 	}
+	if (call_setup(child) < 0)
+		return;
 	exec_first(child);
 }
 
@@ -487,10 +514,14 @@ static pid_t clone_child(struct child *child, bool share_memory, char *stack, si
 	return r < 0 ? -errno : (pid_t)r;
 }
 
+struct stack {
+	char *low;
+	size_t size;
+};
+
 static int start_with(const struct bri_start *start, struct bri_start_error *report,
-		      bool share_memory, struct bri_process *ret_process)
+		      bool share_memory, struct stack stack, struct bri_process *ret_process)
 {
-	_Alignas(16) char stack[CHILD_STACK];
 	const kernel_sigset all = ~UINT64_C(0);
 	struct child child = { .start = start, .report = report };
 	struct bri_process process = { .pidfd = -1 };
@@ -502,9 +533,9 @@ static int start_with(const struct bri_start *start, struct bri_start_error *rep
 		*report = (struct bri_start_error){ .step = BRI_STEP_SIGNALS, .error = errno };
 		return -report->error;
 	}
-	child.mask = start->inherit_signals ? old : 0;
+	child.mask = start->mask != NULL ? *start->mask : start->inherit_signals ? old : 0;
 	child.rare = start->inherit_signals ? 0 : ignored_rare();
-	process.pid = clone_child(&child, share_memory, stack, sizeof(stack), &process.pidfd);
+	process.pid = clone_child(&child, share_memory, stack.low, stack.size, &process.pidfd);
 	set_mask(&old, NULL);
 	if (process.pid < 0) {
 		*report = (struct bri_start_error){ .step = BRI_STEP_CLONE, .error = -process.pid };
@@ -514,32 +545,77 @@ static int start_with(const struct bri_start *start, struct bri_start_error *rep
 		*ret_process = process;
 		return 0;
 	}
+	if (report->step == BRI_STEP_SETUP) /* which may have become another program */
+		bri_process_signal(&process, SIGKILL);
 	bri_process_bury(&process);
 	bri_closep(&process.pidfd);
 	return -report->error;
 }
 
-int bri_start(const struct bri_start *start, struct bri_process *ret_process,
-	      struct bri_start_error *ret_error)
+/* Below it lies a page that nobody may touch: to overrun it ends the child. */
+static int map_stack(struct stack *stack)
 {
-	struct bri_start_error report = { .step = BRI_STEP_NONE }, *shared;
-	int r;
+	size_t guard = (size_t)sysconf(_SC_PAGESIZE);
+	char *low = mmap(NULL, guard + SETUP_STACK, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
 
-	if (start->uid == NULL && start->gid == NULL && !start->set_groups) {
-		r = start_with(start, &report, true, ret_process);
-		*ret_error = report;
-		return r;
-	}
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		      0);
+	if (low == MAP_FAILED)
+		return -errno;
+	*stack = (struct stack){ low, guard + SETUP_STACK };
+	return mprotect(low + guard, SETUP_STACK, PROT_READ | PROT_WRITE) < 0 ? -errno : 0;
+}
+
+static void unmap_stack(struct stack *stack)
+{
+	if (stack->low != NULL)
+		munmap(stack->low, stack->size);
+}
+
+/* In a copy of our memory, as fork makes it. */
+static int start_apart(const struct bri_start *start, struct stack stack,
+		       struct bri_process *ret_process, struct bri_start_error *ret_error)
+{
+	bri_cleanup(unmap_stack) struct stack larger = { NULL, 0 };
+	struct bri_start_error *shared;
+	int r = start->setup != NULL ? map_stack(&larger) : 0;
+
+	shared = r < 0 ? MAP_FAILED :
+			 mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED) {
-		*ret_error = (struct bri_start_error){ .step = BRI_STEP_CLONE, .error = errno };
+		*ret_error = (struct bri_start_error){ .step = BRI_STEP_CLONE,
+						       .error = r < 0 ? -r : errno };
 		return -ret_error->error;
 	}
-	r = start_with(start, shared, false, ret_process);
+	r = start_with(start, shared, false, larger.low != NULL ? larger : stack, ret_process);
 	*ret_error = *shared;
 	munmap(shared, sizeof(*shared));
 	return r;
+}
+
+int bri_start(const struct bri_start *start, struct bri_process *ret_process,
+	      struct bri_start_error *ret_error)
+{
+	_Alignas(16) char bytes[CHILD_STACK];
+	const struct stack stack = { bytes, sizeof(bytes) };
+	struct bri_start_error report = { .step = BRI_STEP_NONE };
+	int r;
+
+	if (start->uid != NULL || start->gid != NULL || start->set_groups || start->setup != NULL)
+		return start_apart(start, stack, ret_process, ret_error);
+	r = start_with(start, &report, true, stack, ret_process);
+	*ret_error = report;
+	return r;
+}
+
+int bri_signal_mask(uint64_t *ret_mask)
+{
+	kernel_sigset mask;
+
+	if (syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask)) < 0)
+		return -errno;
+	*ret_mask = mask;
+	return 0;
 }
 
 static size_t count_folders(const char *path)

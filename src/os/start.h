@@ -25,6 +25,7 @@ enum bri_step {
 	BRI_STEP_SETGID,
 	BRI_STEP_SETUID,
 	BRI_STEP_CHDIR,
+	BRI_STEP_SETUP,
 	BRI_STEP_EXEC,
 };
 
@@ -41,7 +42,7 @@ struct bri_limit {
 	uint64_t soft, hard;
 };
 
-enum bri_group { BRI_GROUP_INHERIT, BRI_GROUP_NEW, BRI_GROUP_SESSION };
+enum bri_group { BRI_GROUP_INHERIT, BRI_GROUP_NEW, BRI_GROUP_SESSION, BRI_GROUP_JOIN };
 
 struct bri_start {
 	const char *const *candidates; /* paths of the program, tried in order; NULL ends */
@@ -52,8 +53,10 @@ struct bri_start {
 	size_t n_moves;
 	bool keep_open; /* leave all other descriptors to their close-on-exec flags */
 	enum bri_group group;
+	pid_t join_group; /* BRI_GROUP_JOIN */
 	bool inherit_signals;
-	bool ignore_sigchld;     /* with inherit_signals: the program does, though we do not */
+	const uint64_t *mask; /* as bri_signal_mask(); NULL: the caller's if inherited, else none */
+	bool ignore_sigchld;  /* with inherit_signals: the program does, though we do not */
 	int parent_death_signal; /* 0: none; tied to the calling thread, prctl(2) */
 	int nice;
 	const mode_t *umask;
@@ -64,6 +67,10 @@ struct bri_start {
 	const gid_t *groups; /* set when set_groups */
 	size_t n_groups;
 	bool set_groups;
+	/* The last step before exec, in memory of its own; gives 0 or a negative errno value. If it ends
+	 * or replaces the process instead, that is ECANCELED. NULL: none. */
+	int (*setup)(void *data);
+	void *setup_data;
 };
 
 struct bri_start_error {
@@ -76,6 +83,9 @@ struct bri_start_error {
  * Returns a negative errno value otherwise, *ret_error filled, nothing left behind. */
 int bri_start(const struct bri_start *start, struct bri_process *ret_process,
 	      struct bri_start_error *ret_error);
+
+/* The calling thread's signal mask; signal N is bit N - 1. Returns 0 or -errno. */
+int bri_signal_mask(uint64_t *ret_mask);
 
 /* The paths at which `program` may be found: itself when it has a '/', else one in each folder of
  * `path` (NULL: /bin:/usr/bin; an empty folder is the working directory). One block to free().

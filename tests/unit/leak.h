@@ -23,6 +23,12 @@ const char *scratch_path(const char *name);
  * after ten seconds. */
 bool bury_all(void);
 
+/* The number with which a file begins, as many of /proc do. */
+long first_number(const char *path);
+
+/* Whether a sanitizer's runtime is in this program: it wants memory of its own, and no limit of it. */
+extern const bool is_sanitized;
+
 /* Runs the suite, ends what its failed tests left running, and frees the suite. Returns main()'s
  * exit status. */
 int leak_run(Suite *suite);

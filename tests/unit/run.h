@@ -51,6 +51,11 @@ const char *fact(const char *report, const char *key);
 			      is_ != NULL ? is_ : "missing", wanted_);                           \
 	} while (0)
 
+/* What was logged, each line with a newline behind it; LOGGED are the members of brood_run_opts for it. */
+extern char logged[4096];
+void log_line(void *data, const char *line);
+#define LOGGED .log = log_line, .log_data = logged
+
 /* How many descriptors the report lists. */
 int count_descriptors(const char *report);
 

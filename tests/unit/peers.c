@@ -1,0 +1,64 @@
+#include "tests/unit/peers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+void *share(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ck_assert_ptr_ne(memory, MAP_FAILED);
+	return memory;
+}
+
+pid_t peer(void (*body)(void *), void *arg)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid != 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	body(arg);
+	_exit(0);
+}
+
+void ck_finishes(pid_t pid)
+{
+	int64_t until = brood_now() + PATIENCE_NS;
+	int status;
+	pid_t r;
+
+	while ((r = waitpid(pid, &status, WNOHANG)) == 0) {
+		ck_assert_msg(brood_now() < until, "process %d does not end", (int)pid);
+		nap_ms(1);
+	}
+	ck_assert_int_eq(r, pid);
+	ck_assert_msg(status == 0, "process %d ended with %#x", (int)pid, (unsigned)status);
+}
+
+void finish_off(pid_t pid)
+{
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+void must_failed(const char *file, int line, const char *condition)
+{
+	fprintf(stderr, "%s:%d: in a peer: %s\n", file, line, condition);
+	_exit(1);
+}
+
+int64_t cpu_of(pid_t pid)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	ck_assert_int_eq(clock_getcpuclockid(pid, &clock), 0);
+	ck_assert_int_eq(clock_gettime(clock, &used), 0);
+	return used.tv_sec * BROOD_SEC + used.tv_nsec;
+}

@@ -1,0 +1,50 @@
+/* tests/unit/peers.h - several processes on one piece of shared memory */
+#ifndef TESTS_UNIT_PEERS_H
+#define TESTS_UNIT_PEERS_H
+
+#include <brood/base.h>
+#include <check.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "tests/unit/run.h"
+
+/* Long enough for whatever should happen, on a loaded machine too. */
+#define PATIENCE_NS (20 * BROOD_SEC)
+
+/* Zeroed memory that forked processes share; until the test's process ends. */
+void *share(size_t size);
+
+/* A forked process that runs body(arg) and ends with status 0; it is killed when we end. */
+pid_t peer(void (*body)(void *), void *arg);
+
+/* Checks that it ends by itself, and that all its must()s held. */
+void ck_finishes(pid_t pid);
+
+/* Kills it and waits for its end. */
+void finish_off(pid_t pid);
+
+/* A check in a peer. */
+#define must(condition)                                              \
+	do {                                                         \
+		if (!(condition))                                    \
+			must_failed(__FILE__, __LINE__, #condition); \
+	} while (0)
+_Noreturn void must_failed(const char *file, int line, const char *condition);
+
+/* Says "I am here", and "go on", between processes. */
+typedef volatile int flag;
+static inline void await(flag *f)
+{
+	while (!__atomic_load_n(f, __ATOMIC_ACQUIRE))
+		nap_ms(1);
+}
+static inline void raise_flag(flag *f)
+{
+	__atomic_store_n(f, 1, __ATOMIC_RELEASE);
+}
+
+/* The processor time that a process has used, in ns. */
+int64_t cpu_of(pid_t pid);
+
+#endif
