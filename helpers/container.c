@@ -5,7 +5,8 @@
  *
  * Invariant: it exits only when it has no child left that it may kill, so "the helper's pidfd is
  * readable" means "the tree is gone". If the helper itself is killed, the program goes with it
- * (PR_SET_PDEATHSIG); what the program had abandoned falls to the next reaper. */
+ * (PR_SET_PDEATHSIG); what the program had abandoned falls to the next reaper. So no signal shall
+ * end it: all are blocked from its start on, and it is in no group but its own (src/os/contain.h). */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -58,32 +59,46 @@ static int say_failed(const struct container *self, const struct bri_start_error
 	return 1;
 }
 
-/* The program gets the descriptors, mask, dispositions and limits that the helper was given. */
-static int start_program(struct container *self, char **candidates, int n_candidates,
-			 enum bri_group group, struct bri_start_error *error)
+/* What the arguments say of the program, from the sixth on. */
+struct program {
+	enum bri_group group;
+	pid_t join_group;
+	uint64_t mask;
+	int n_candidates;
+	char **words; /* the candidates, then its argument vector */
+};
+
+/* The program gets the descriptors, dispositions and limits that the helper was given. */
+static int start_program(struct container *self, const struct program *program,
+			 struct bri_start_error *error)
 {
 	/* Ignored, it would take the records away. */
 	void (*sigchld)(int) = signal(SIGCHLD, SIG_DFL);
 	struct bri_start start = {
-		.argv = (const char *const *)candidates + n_candidates,
+		.argv = (const char *const *)program->words + program->n_candidates,
 		.envp = (const char *const *)environ,
 		.keep_open = true,
-		.group = group,
+		.group = program->group,
+		.join_group = program->join_group,
 		.inherit_signals = true,
+		.mask = &program->mask,
 		.ignore_sigchld = sigchld == SIG_IGN,
 		.parent_death_signal = SIGKILL,
 	};
-	const char **list = calloc((size_t)n_candidates + 1, sizeof(*list));
+	const char **list = calloc((size_t)program->n_candidates + 1, sizeof(*list));
 	int r;
 
 	if (list == NULL) {
 		*error = (struct bri_start_error){ .step = BRI_STEP_CLONE, .error = ENOMEM };
 		return -ENOMEM;
 	}
-	memcpy(list, candidates, (size_t)n_candidates * sizeof(*list));
+	memcpy(list, program->words, (size_t)program->n_candidates * sizeof(*list));
 	start.candidates = list;
 	r = bri_start(&start, &self->program, error);
 	free(list);
+	/* The group that the program was to inherit is left to it now. */
+	if (program->group == BRI_GROUP_INHERIT && setpgid(0, 0) < 0)
+		errno = 0; /* it stays, and goes when the group goes */
 	return r;
 }
 
@@ -119,8 +134,6 @@ static int settle(struct container *self)
 	close_between(high + 1, INT_MAX);
 	if (chdir("/") < 0)
 		errno = 0; /* so it stays; the program is none the worse for it */
-	sigfillset(&mask);
-	sigprocmask(SIG_SETMASK, &mask, NULL);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
 	self->children = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -242,19 +255,23 @@ int main(int argc, char **argv)
 	struct container self = { .children = -1, .program = { .pidfd = -1 } };
 	struct bri_contain_message started = { .what = BRI_CONTAIN_STARTED };
 	struct bri_start_error error = { .step = BRI_STEP_NONE };
-	enum bri_group group;
-	int n_candidates, r;
+	struct program program;
+	int r;
 
-	if (argc < 7 || strcmp(argv[0], "brood-container") != 0) {
+	if (argc < 9 || strcmp(argv[0], "brood-container") != 0) {
 		dprintf(2,
 			"brood-container: started by libbrood (brood_spawn with .contain), not by hand\n");
 		return 2;
 	}
 	self.control = (int)strtol(argv[2], NULL, 10);
-	n_candidates = (int)strtol(argv[4], NULL, 10);
-	group = (enum bri_group)strtol(argv[3], NULL, 10);
+	program = (struct program){ .group = (enum bri_group)strtol(argv[3], NULL, 10),
+				    .join_group = (pid_t)strtol(argv[4], NULL, 10),
+				    .mask = strtoull(argv[5], NULL, 16),
+				    .n_candidates = (int)strtol(argv[6], NULL, 10),
+				    .words = argv + 7 };
 	fcntl(self.control, F_SETFD, FD_CLOEXEC);
-	if (strcmp(argv[1], BROOD_VERSION) != 0 || n_candidates < 1 || n_candidates > argc - 6) {
+	if (strcmp(argv[1], BROOD_VERSION) != 0 || program.n_candidates < 1 ||
+	    program.n_candidates > argc - 8) {
 		error.error = EPROTO;
 		return say_failed(&self, &error);
 	}
@@ -263,7 +280,7 @@ int main(int argc, char **argv)
 		error = (struct bri_start_error){ .step = BRI_STEP_CLONE, .error = errno };
 		return say_failed(&self, &error);
 	}
-	if (start_program(&self, argv + 5, n_candidates, group, &error) < 0)
+	if (start_program(&self, &program, &error) < 0)
 		return say_failed(&self, &error);
 	started.pid = self.program.pid;
 	r = settle(&self);

@@ -8,11 +8,12 @@
  *	brood_child_wait(child, BROOD_FOREVER, &end);
  *	brood_child_free(child);
  *
- * brood_spawn() starts a program from an argument vector; no shell reads it. The call returns
- * when the program's exec has succeeded, or says which step failed. The cost does not depend on
- * the parent's memory (CLONE_VM | CLONE_VFORK), except when uid, gid or groups are given: to
- * change them beside a shared address space would make the parent itself undumpable, so that
- * form copies the page tables as fork does.
+ * brood_spawn() starts a program from an argument vector; no shell reads it, unless .shell says so.
+ * The call returns when the program's exec has succeeded, or says which step failed. The cost does
+ * not depend on the parent's memory (CLONE_VM | CLONE_VFORK), except when uid, gid or groups are
+ * given, by number or name, or a .setup: to change ids beside a shared address space would make the
+ * parent itself undumpable, and a callback may write anywhere, so that these copy the page tables as
+ * fork does.
  *
  * The child starts clean: every descriptor from 3 on is closed but the ones listed, the signal
  * mask is empty, every disposition is the default (excepted a realtime signal, or one of SIGILL,
@@ -26,19 +27,24 @@
  * away: the record then says BROOD_LOST.
  *
  * Stopping: brood_child_terminate() and brood_child_kill() reach all that belongs to the child:
- * with .contain its whole tree, with .group NEW or SESSION its process group, else itself alone.
+ * with .contain its whole tree; with .group NEW or SESSION its process group, and itself if it left
+ * that for another; else itself alone, so also with .group JOIN: what it joined is not its own.
  * brood_child_stop() is the ladder: terminate, a grace, kill.
  *
  * .contain puts a small helper process (a child subreaper, prctl(2)) between host and program.
  * Whatever the program starts, also by setsid or a double fork, then ends with the program, and
- * with the host: when the host dies or frees the handle, the kernel closes a socket and the
- * helper kills the tree. (A child that the host forks without exec has a copy of that socket, and
- * must end or exec, too.) Out of reach: set-uid programs under an unprivileged host, and work
- * handed to other daemons (at, cron, systemd, a container engine).
+ * with the host: when the host frees the handle or dies, a socket is closed and the helper kills
+ * the tree. (A child that the host forks without exec has a copy of that socket; the tree of a host
+ * that died ends when it has ended or exec'ed, too.) The helper is in a process group of its own and
+ * blocks all signals, so that neither ^C at a terminal nor a SIGKILL to the host's group ends it before
+ * the tree; the program is in the group that .group says, as if there were no helper. Out of reach:
+ * set-uid programs under an unprivileged host, and work handed to other daemons (at, cron, systemd, a
+ * container engine).
  *
  * Threads: start from any thread; a handle may be signalled by one thread while another waits.
- * Fork: a handle belongs to the process that made it; in a forked child every call but
- * brood_child_free() says -ECHILD, and free only closes the copies of the descriptors. */
+ * Fork: a handle belongs to the process that made it; in a forked child every call says -ECHILD but
+ * brood_child_free(), which only closes the copies of the descriptors, and those that only look: pid(),
+ * pidfd(), stream() and take_stream(). */
 #ifndef BROOD_SPAWN_H
 #define BROOD_SPAWN_H
 
@@ -46,7 +52,8 @@
 
 BROOD_BEGIN_DECLS
 
-/** An argument vector on the spot: BROOD_ARGV("df", "-h"). Lives as long as its block. */
+/** An argument vector on the spot: BROOD_ARGV("df", "-h"). In C it lives as long as its block. C++ has
+ * compound literals as an extension only, and there it ends with the statement: name an array instead. */
 #define BROOD_ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
 /** What one of the three standard descriptors of the child is. */
@@ -83,7 +90,8 @@ typedef struct brood_rlimit {
 typedef enum brood_group {
 	BROOD_GROUP_INHERIT = 0, /* the parent's process group */
 	BROOD_GROUP_NEW,         /* a process group of its own, setpgid(2) */
-	BROOD_GROUP_SESSION      /* a session of its own, setsid(2): no controlling terminal */
+	BROOD_GROUP_SESSION,     /* a session of its own, setsid(2): no controlling terminal */
+	BROOD_GROUP_JOIN         /* the group .join_group of the same session, setpgid(2) */
 } brood_group;
 
 typedef enum brood_signals {
@@ -95,13 +103,22 @@ typedef struct brood_spawn_opts {
 	/* The program, when it is not argv[0]. A name without '/' is searched in the PATH of the
 	 * *child's* environment (none there: /bin:/usr/bin). */
 	const char *executable;
+	/* argv[0] is a command line for /bin/sh -c (or for .executable -c), argv[1] … are its $0, $1, … */
+	bool shell;
 	/* "NAME=value", …, NULL: the whole environment; NULL: the parent's */
 	const char *const *env;
+	/* Over that: "NAME=value" sets (adds or replaces), "NAME" removes; in order; NULL ends. The name
+	 * ends at the first '=', so a name cannot hold one; "" and "=…" have none: -EINVAL "env" */
+	const char *const *env_edits;
 	const char *cwd; /* working directory; a relative program is resolved in it */
 	brood_stdio in, out, err;
 	const brood_pass *pass; /* descriptors to keep; every other one from 3 on is closed */
 	size_t n_pass;
+	/* Close nothing: what is not close-on-exec is inherited, as by fork and exec; and all of .pass */
+	bool keep_fds;
+	size_t pipe_size; /* of each new pipe, F_SETPIPE_SZ (fcntl(2)); 0: the kernel's */
 	brood_group group;
+	pid_t join_group; /* BROOD_GROUP_JOIN */
 	brood_signals signals;
 	const brood_rlimit *rlimits;
 	size_t n_rlimits;
@@ -111,6 +128,18 @@ typedef struct brood_spawn_opts {
 	const gid_t *gid;
 	const gid_t *groups; /* supplementary; NULL beside a uid or gid: none are kept */
 	size_t n_groups;
+	/* The same by name, from the host's user database (getpwnam_r(3)), looked up before the fork:
+	 * .user sets uid, its primary gid and its supplementary groups, .user_group the gid; each unless
+	 * given by number. "1000" is a name like any other, never a number. NULL: none */
+	const char *user, *user_group;
+	/* Called in the child as the last step before exec, opt-in. It returns 0, or a negative errno
+	 * value, and the start fails with that, step "setup"; with -ECANCELED if it ends or replaces the
+	 * process. The child is then made by fork, outside of the flat cost, without pthread_atfork(3)
+	 * handlers and with a stack of 1 MiB; the calling thread waits. In a host with threads only
+	 * async-signal-safe calls are allowed (signal-safety(7)), and nothing that it changes in memory is
+	 * seen by the host. Not with .contain (-ENOTSUP): the program is the helper's child there. */
+	int (*setup)(void *data);
+	void *setup_data;
 	bool contain;     /* under the container helper, see above */
 	brood_fail *fail; /* filled when the call fails */
 } brood_spawn_opts;
@@ -122,12 +151,18 @@ typedef struct brood_child brood_child;
  * Returns: 0 when the program runs, its handle in *ret_child; it must be waited for, or it stays
  *          a zombie while the host lives.
  * Errors:  opts->fail names the step, and the path or value.
- *          -EINVAL "argv", "env", "stdio", "pass", "rlimit": argv empty, no '=' in an environment
- *          entry, a descriptor below 0 or not 3 or more in .as, a number given twice, …;
+ *          -EINVAL "argv", "env", "stdio", "pass", "pipe", "rlimit", "setpgid", "uid", "gid": argv
+ *          empty, no '=' in an entry of .env, no name in one of .env_edits, not 3 or more in .as, a
+ *          number given twice, a .join_group of 0 or less, an id of -1, …;
  *          -ENOENT, -EACCES, -ENOEXEC, -E2BIG, … "exec": the program, "interpreter": what its
- *          first line names; "chdir": .cwd; "open": a .path; -EBADF "stdio", "pass";
+ *          first line names; "chdir": .cwd; "open": a .path; -EBADF "stdio", "pass": a descriptor that is
+ *          not open;
  *          -EMFILE, -ENFILE "pipe", "open", "clone"; -EAGAIN "clone": too many processes;
- *          -EPERM "setuid", "setgid", "setgroups", "rlimit", "nice"; -ENOMEM;
+ *          -EPERM "setuid", "setgid", "setgroups", "rlimit", "nice", "setpgid": no such group in the
+ *          session; -EPERM, -EBUSY "pipe": .pipe_size is above what the user may have; -ENOENT
+ *          "user", "group": no such name, or what the user database said; -ENOMEM;
+ *          -ENOTSUP "setup": with .contain; any other "setup": what the callback returned,
+ *          -EINVAL when that is above 0;
  *          -ENOENT, -EPROTO "container": the helper is missing, or of another version.
  *          Nothing is left behind: no process, no descriptor, no changed signal mask.
  * Owns:    the caller frees *ret_child with brood_child_free().
@@ -204,8 +239,8 @@ BROOD_API int brood_child_kill(brood_child *child);
 BROOD_API int brood_child_stop(brood_child *child, int64_t grace_ns, brood_exit *ret_exit);
 
 /** Give the handle back: closes its descriptors. It neither signals nor waits: a program that
- * still runs goes on (and stays a zombie at its end while the host lives), a contained one is
- * killed with its tree.
+ * still runs goes on, a contained one is killed with its tree. What was not waited for (a contained
+ * one's helper likewise) stays a zombie at its end while the host lives.
  * Returns: NULL, so that `child = brood_child_free(child)` leaves nothing dangling.
  * Errors:  none; NULL is fine.
  * Owns:    the handle is gone.

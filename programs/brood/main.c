@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "run/run.h"
 #include "serve/serve.h"
 
 static const struct {
@@ -10,6 +11,7 @@ static const struct {
 	int (*main)(int argc, char **argv);
 	const char *what;
 } commands[] = {
+	{ "run", run_main, "run a program to its end, with all that it starts" },
 	{ "serve", serve_main, "run programs on HTTP requests, and keep account of them" },
 };
 

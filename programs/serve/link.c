@@ -22,7 +22,9 @@
 #include "serve/wire.h"
 
 #define DYING_NS (200 * BROOD_MSEC) /* from a line's end to its keeper's, when that dies */
-#define RETRY_NS (BROOD_SEC)        /* between attempts to start a keeper */
+#define RETRY_NS (BROOD_SEC)        /* between attempts to start a keeper, but the first ones */
+#define QUICK_NS (20 * BROOD_MSEC)  /* … those */
+#define QUICK 5
 
 struct link {
 	sd_event *event;
@@ -33,8 +35,8 @@ struct link {
 	uint64_t kept_from; /* the journal's segment before which all were removed */
 	brood_rlimit files; /* descriptors: what keepers and their jobs may have */
 	bool ready;
-	bool leaving;        /* it was told to go, and goes at once … */
-	bool renewing;       /* … and the next one has not answered yet */
+	bool leaving; /* it was told to go, and goes at once */
+	int quick;    /* attempts left in which the next one is expected to answer in a moment */
 	brood_child *keeper; /* NULL: one that was found */
 	struct link_callbacks callbacks;
 };
@@ -54,7 +56,7 @@ bool link_is_ready(const struct link *link)
 
 bool link_is_up(const struct link *link)
 {
-	return link->ready || link->renewing;
+	return link->ready || link->leaving || link->quick > 0;
 }
 
 /* The state directory's path may be longer than a socket address takes: by descriptor it is not. */
@@ -198,17 +200,32 @@ static int connect_keeper(struct link *link)
 	return r < 0 ? r : 0;
 }
 
+/* A keeper that ends before it has answered, or cannot be started for a moment, does not turn clients away:
+ * jobs are taken and wait. One that never comes does. */
+static int64_t retry_delay(struct link *link)
+{
+	if (link->quick > 0)
+		link->quick--;
+	return link->quick > 0 ? QUICK_NS : RETRY_NS;
+}
+
+static void arm_retry(struct link *link, int64_t delay_ns)
+{
+	sd_event_source_set_time_relative(link->retry, (uint64_t)delay_ns / BROOD_USEC);
+	sd_event_source_set_enabled(link->retry, SD_EVENT_ONESHOT);
+}
+
 static int on_retry(sd_event_source *source, uint64_t now, void *argument)
 {
 	struct link *link = argument;
 	int r;
 
+	(void)source;
 	(void)now;
 	r = connect_keeper(link);
 	if (r < 0) {
 		log_event("keeper_failed", "error=\"%s\"", strerror(-r));
-		sd_event_source_set_time_relative(source, RETRY_NS / BROOD_USEC);
-		sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+		arm_retry(link, retry_delay(link));
 	}
 	return 0;
 }
@@ -239,7 +256,7 @@ static void take_message(struct link *link, const struct wire_message *message, 
 			log_event("keeper_found", "pid=%llu", (unsigned long long)message->id);
 		read_journal(link);
 		link->ready = true;
-		link->renewing = false;
+		link->quick = 0;
 		link->callbacks.ready(link->callbacks.self, (const uint64_t *)(message + 1),
 				      (size - sizeof(*message)) / sizeof(uint64_t));
 		break;
@@ -273,20 +290,22 @@ static void bury_keeper(struct link *link)
 static void go_down(struct link *link)
 {
 	bool at_once = link->ready || link->leaving, ours = link->keeper != NULL;
+	int64_t delay_ns;
 
 	link->source = sd_event_source_unref(link->source);
 	close(link->connection);
 	link->connection = -1;
-	link->renewing = link->leaving;
 	link->ready = link->leaving = false;
 	if (link->keeper != NULL)
 		bury_keeper(link);
 	else
 		log_event("keeper_ended", "code=unknown");
 	read_journal(link);
+	delay_ns = at_once ? 0 : retry_delay(link);
+	if (at_once)
+		link->quick = QUICK;
 	link->callbacks.down(link->callbacks.self, ours);
-	sd_event_source_set_time_relative(link->retry, at_once ? 0 : RETRY_NS / BROOD_USEC);
-	sd_event_source_set_enabled(link->retry, SD_EVENT_ONESHOT);
+	arm_retry(link, delay_ns);
 }
 
 /* What came along is shared out in the order of the entries. */
@@ -468,7 +487,7 @@ void link_renew(struct link *link)
 		return;
 	log_event("keeper_renewed", "why=\"it was started by another server\"");
 	link->ready = false;
-	link->leaving = link->renewing = true;
+	link->leaving = true;
 }
 
 int link_stop(struct link *link, uint64_t id, enum journal_reason reason)

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,6 +22,8 @@
 
 #include "base/cleanup.h"
 #include "base/fail.h"
+#include "child/spawn_env.h"
+#include "child/spawn_user.h"
 #include "os/clock.h"
 #include "os/contain.h"
 #include "os/fd.h"
@@ -51,8 +54,13 @@ struct plan {
 	struct bri_start start;
 	struct bri_start_error error;
 	const char *const *candidates; /* owned */
+	const char **words;            /* owned; .shell only */
+	const char **env;              /* owned; .env_edits only */
 	struct bri_move *moves;        /* owned */
 	struct bri_limit *limits;      /* owned */
+	gid_t *groups;                 /* owned; of .user */
+	uid_t uid;                     /* of .user */
+	gid_t gid;                     /* of .user or .user_group */
 	const char **helper_argv;      /* owned; contained only */
 	int opened[6];                 /* descriptors to close after the start, -1: none */
 	size_t n_opened;
@@ -62,7 +70,7 @@ struct plan {
 	/* Contained only: what start.candidates and helper_argv point to. */
 	const char *helper_candidates[2];
 	char *helper; /* owned */
-	char numbers[3][24];
+	char numbers[5][24];
 };
 
 extern char **environ;
@@ -75,35 +83,85 @@ static void plan_fini(struct plan *plan)
 		bri_closep(&plan->streams[i]);
 	bri_closep(&plan->control);
 	free((void *)plan->candidates);
+	free(plan->words);
+	free(plan->env);
 	free(plan->moves);
 	free(plan->limits);
+	free(plan->groups);
 	free(plan->helper_argv);
 	free(plan->helper);
 }
 
+static size_t count(const char *const *list)
+{
+	size_t n = 0;
+
+	while (list[n] != NULL)
+		n++;
+	return n;
+}
+
+/* .shell: the first word is a command line, the others are the $0, $1, … of that. */
+static int plan_shell(struct plan *plan)
+{
+	size_t n = count(plan->argv);
+
+	plan->words = calloc(n + 3, sizeof(*plan->words));
+	if (plan->words == NULL)
+		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
+	plan->words[0] = plan->program;
+	plan->words[1] = "-c";
+	memcpy(plan->words + 2, plan->argv, n * sizeof(*plan->words));
+	plan->argv = plan->words;
+	return 0;
+}
+
+static int plan_env(struct plan *plan)
+{
+	const brood_spawn_opts *opts = plan->opts;
+	int r;
+
+	plan->start.envp = opts->env != NULL ? opts->env : (const char *const *)environ;
+	for (size_t i = 0; opts->env != NULL && opts->env[i] != NULL; i++)
+		if (*opts->env[i] == '=' || strchr(opts->env[i], '=') == NULL)
+			return bri_fail(opts->fail, "env", EINVAL, "entry %zu is not NAME=value",
+					i);
+	if (opts->env_edits == NULL)
+		return 0;
+	for (size_t i = 0; opts->env_edits[i] != NULL; i++)
+		if (*opts->env_edits[i] == '=' || *opts->env_edits[i] == '\0')
+			return bri_fail(opts->fail, "env", EINVAL, "edit %zu has no name", i);
+	r = bri_env_edit(plan->start.envp, opts->env_edits, &plan->env);
+	if (r < 0)
+		return bri_fail(opts->fail, "memory", r, NULL);
+	plan->start.envp = plan->env;
+	return 0;
+}
+
 static int plan_words(struct plan *plan)
 {
-	brood_fail *fail = plan->opts->fail;
+	const brood_spawn_opts *opts = plan->opts;
 	const char *path = NULL;
 	int r;
 
 	if (plan->argv == NULL || plan->argv[0] == NULL)
-		return bri_fail(fail, "argv", EINVAL, "no program given");
-	plan->program = plan->opts->executable != NULL ? plan->opts->executable : plan->argv[0];
+		return bri_fail(opts->fail, "argv", EINVAL,
+				opts->shell ? "no command line given" : "no program given");
+	plan->program = opts->executable != NULL ? opts->executable :
+			opts->shell              ? "/bin/sh" :
+						   plan->argv[0];
 	if (*plan->program == '\0')
-		return bri_fail(fail, "argv", EINVAL, "the program's name is empty");
-	plan->start.envp = plan->opts->env != NULL ? plan->opts->env : (const char *const *)environ;
-	for (size_t i = 0; plan->start.envp != NULL && plan->start.envp[i] != NULL; i++) {
-		const char *entry = plan->start.envp[i];
-
-		if (plan->opts->env != NULL && (*entry == '=' || strchr(entry, '=') == NULL))
-			return bri_fail(fail, "env", EINVAL, "entry %zu is not NAME=value", i);
-		if (path == NULL && strncmp(entry, "PATH=", 5) == 0)
-			path = entry + 5;
-	}
+		return bri_fail(opts->fail, "argv", EINVAL, "the program's name is empty");
+	r = plan_env(plan);
+	if (r == 0 && opts->shell)
+		r = plan_shell(plan);
+	if (r < 0)
+		return r;
+	if (strchr(plan->program, '/') == NULL)
+		path = bri_env_find(plan->start.envp, "PATH");
 	r = bri_candidates(plan->program, path, &plan->candidates);
 	if (r < 0)
-		return bri_fail(fail, "argv", r, "%s", plan->program);
+		return bri_fail(opts->fail, "argv", r, "%s", plan->program);
 	plan->start.argv = plan->argv;
 	plan->start.candidates = plan->candidates;
 	return 0;
@@ -121,6 +179,16 @@ static int plan_opened(struct plan *plan, int fd)
 	return fd;
 }
 
+static int set_pipe_size(const struct plan *plan, int fd, int which)
+{
+	size_t size = plan->opts->pipe_size;
+	int r = size > INT_MAX ? -EINVAL : fcntl(fd, F_SETPIPE_SZ, (int)size) < 0 ? -errno : 0;
+
+	return r < 0 ? bri_fail(plan->opts->fail, "pipe", r, "descriptor %d: size %zu", which,
+				size) :
+		       0;
+}
+
 static int plan_pipe(struct plan *plan, int which)
 {
 	int ours, theirs, r;
@@ -130,7 +198,7 @@ static int plan_pipe(struct plan *plan, int which)
 		return bri_fail(plan->opts->fail, "pipe", r, "descriptor %d", which);
 	plan->streams[which] = ours;
 	plan_move(plan, plan_opened(plan, theirs), which);
-	return 0;
+	return plan->opts->pipe_size != 0 ? set_pipe_size(plan, ours, which) : 0;
 }
 
 static int plan_file(struct plan *plan, int which, const char *path, int flags, mode_t mode)
@@ -263,26 +331,104 @@ static int plan_limits(struct plan *plan)
 	return 0;
 }
 
-static void plan_rest(struct plan *plan)
+/* Names become numbers here, in the host: the database may be anything, and may take its locks. What
+ * is given by number stands. */
+static int plan_names(struct plan *plan)
+{
+	const brood_spawn_opts *opts = plan->opts;
+	struct bri_start *start = &plan->start;
+	int r;
+
+	if (opts->user != NULL) {
+		r = bri_user_find(opts->user, &plan->uid, &plan->gid);
+		if (r < 0)
+			return bri_fail(opts->fail, "user", r, "%s", opts->user);
+		start->uid = opts->uid != NULL ? opts->uid : &plan->uid;
+		start->gid = opts->gid != NULL ? opts->gid : &plan->gid;
+	}
+	if (opts->user_group != NULL) {
+		r = bri_group_find(opts->user_group, &plan->gid);
+		if (r < 0)
+			return bri_fail(opts->fail, "group", r, "%s", opts->user_group);
+		start->gid = opts->gid != NULL ? opts->gid : &plan->gid;
+	}
+	if (opts->user == NULL || opts->groups != NULL)
+		return 0;
+	r = bri_user_groups(opts->user, *start->gid, &plan->groups, &start->n_groups);
+	if (r < 0)
+		return bri_fail(opts->fail, "user", r, "%s", opts->user);
+	start->groups = plan->groups;
+	return 0;
+}
+
+static int plan_ids(struct plan *plan)
+{
+	const brood_spawn_opts *opts = plan->opts;
+	struct bri_start *start = &plan->start;
+	int r;
+
+	/* To the kernel it means "leave it as it is", which nobody means who gives it here. */
+	if (opts->uid != NULL && *opts->uid == (uid_t)-1)
+		return bri_fail(opts->fail, "uid", EINVAL, "-1 is no user");
+	if (opts->gid != NULL && *opts->gid == (gid_t)-1)
+		return bri_fail(opts->fail, "gid", EINVAL, "-1 is no group");
+	start->uid = opts->uid;
+	start->gid = opts->gid;
+	start->groups = opts->groups;
+	start->n_groups = opts->groups != NULL ? opts->n_groups : 0;
+	r = plan_names(plan);
+	if (r < 0)
+		return r;
+	/* A program that changes its user and keeps root's groups keeps root's rights. Who may not
+	 * set groups has none to lose by it; but another user's name stands for its groups, too. */
+	start->set_groups = opts->groups != NULL ||
+			    ((start->uid != NULL || start->gid != NULL) && geteuid() == 0) ||
+			    (opts->user != NULL && start->uid != NULL && *start->uid != geteuid());
+	return 0;
+}
+
+static int plan_group(struct plan *plan)
+{
+	const brood_spawn_opts *opts = plan->opts;
+	struct bri_start *start = &plan->start;
+
+	switch (opts->group) {
+	case BROOD_GROUP_INHERIT:
+		start->group = BRI_GROUP_INHERIT;
+		return 0;
+	case BROOD_GROUP_NEW:
+		start->group = BRI_GROUP_NEW;
+		return 0;
+	case BROOD_GROUP_SESSION:
+		start->group = BRI_GROUP_SESSION;
+		return 0;
+	case BROOD_GROUP_JOIN:
+		start->group = BRI_GROUP_JOIN;
+		start->join_group = opts->join_group;
+		if (opts->join_group > 0)
+			return 0;
+		return bri_fail(opts->fail, "setpgid", EINVAL, "%d is no group", opts->join_group);
+	}
+	return bri_fail(opts->fail, "setpgid", EINVAL, "no such kind of group: %d",
+			(int)opts->group);
+}
+
+static int plan_rest(struct plan *plan)
 {
 	const brood_spawn_opts *opts = plan->opts;
 	struct bri_start *start = &plan->start;
 
 	start->cwd = opts->cwd;
-	start->group = opts->group == BROOD_GROUP_SESSION ? BRI_GROUP_SESSION :
-		       opts->group == BROOD_GROUP_NEW     ? BRI_GROUP_NEW :
-							    BRI_GROUP_INHERIT;
+	start->keep_open = opts->keep_fds;
 	start->inherit_signals = opts->signals == BROOD_SIGNALS_INHERIT;
 	start->nice = opts->nice;
 	start->umask = opts->umask;
-	start->uid = opts->uid;
-	start->gid = opts->gid;
-	start->groups = opts->groups;
-	start->n_groups = opts->groups != NULL ? opts->n_groups : 0;
-	/* A program that changes its user and keeps root's groups keeps root's rights. Who may not
-	 * set groups has none to lose by it. */
-	start->set_groups = opts->groups != NULL ||
-			    ((opts->uid != NULL || opts->gid != NULL) && geteuid() == 0);
+	start->setup = opts->setup;
+	start->setup_data = opts->setup_data;
+	/* The program is the helper's child, and the callback no part of the helper. */
+	if (opts->setup != NULL && opts->contain)
+		return bri_fail(opts->fail, "setup", ENOTSUP, "not with .contain");
+	return plan_group(plan);
 }
 
 /* The folder of the file that holds this very function: libbrood.so, or a static program. The
@@ -321,22 +467,67 @@ static int find_helper(char *path, size_t size)
 	return access(path, X_OK) == 0 ? 0 : -errno;
 }
 
-static size_t count(const char *const *list)
+static bool is_target(const struct plan *plan, int fd)
 {
-	size_t n = 0;
+	for (size_t i = 0; i < plan->start.n_moves; i++)
+		if (plan->moves[i].to == fd)
+			return true;
+	return false;
+}
 
-	while (list[n] != NULL)
-		n++;
-	return n;
+/* The socket to the helper. Returns the number that its end has there, or -errno. */
+static int plan_control(struct plan *plan)
+{
+	int theirs, number = 3, r;
+
+	r = bri_socketpair(&plan->control, &theirs);
+	if (r < 0)
+		return r;
+	while (!plan->opts->keep_fds && is_target(plan, number))
+		number++;
+	/* With .keep_fds any number may be one that the program is to inherit, but one that is ours. */
+	while (plan->opts->keep_fds && (theirs < 3 || is_target(plan, theirs))) {
+		r = fcntl(theirs, F_DUPFD_CLOEXEC, theirs < 3 ? 3 : theirs + 1);
+		r = r < 0 ? -errno : r;
+		bri_closep(&theirs);
+		if (r < 0)
+			return r;
+		theirs = r;
+	}
+	if (plan->opts->keep_fds)
+		number = theirs;
+	plan_move(plan, plan_opened(plan, theirs), number);
+	qsort(plan->moves, plan->start.n_moves, sizeof(*plan->moves), by_target);
+	return number;
+}
+
+/* The group of the helper is its own from the first instruction on; that of the program, when it
+ * inherits, is joined by number. Where the host's group has none here (its leader is outside of our
+ * pid namespace), the helper inherits it, too, and leaves it when the program has it. */
+static void plan_contained_group(struct plan *plan)
+{
+	struct bri_start *start = &plan->start;
+
+	if (start->group == BRI_GROUP_INHERIT) {
+		start->join_group = getpgrp();
+		if (start->join_group > 0)
+			start->group = BRI_GROUP_JOIN;
+	}
+	snprintf(plan->numbers[1], sizeof(plan->numbers[1]), "%d", (int)start->group);
+	snprintf(plan->numbers[2], sizeof(plan->numbers[2]), "%d", start->join_group);
+	if (start->group != BRI_GROUP_INHERIT)
+		start->group = BRI_GROUP_NEW;
 }
 
 /* Rewrites the plan so that the helper is started, and it the program (os/contain.h). What is
- * inherited (limits, ids, directory, descriptors) is set on the way to the helper; the group is
- * the program's alone. */
+ * inherited (limits, ids, directory, descriptors) is set on the way to the helper; the group and the
+ * mask are the program's alone. */
 static int plan_contain(struct plan *plan)
 {
+	static const uint64_t all = ~UINT64_C(0);
 	size_t n = count(plan->candidates), at = 0;
-	int theirs, control = 3, r;
+	uint64_t mask = 0;
+	int control, r;
 
 	plan->helper = malloc(PATH_MAX);
 	if (plan->helper == NULL)
@@ -344,23 +535,23 @@ static int plan_contain(struct plan *plan)
 	r = find_helper(plan->helper, PATH_MAX);
 	if (r < 0)
 		return bri_fail(plan->opts->fail, "container", r, "%s", plan->helper);
-	r = bri_socketpair(&plan->control, &theirs);
+	control = plan_control(plan);
+	if (control < 0)
+		return bri_fail(plan->opts->fail, "container", control, "socketpair");
+	r = plan->start.inherit_signals ? bri_signal_mask(&mask) : 0;
 	if (r < 0)
-		return bri_fail(plan->opts->fail, "container", r, "socketpair");
-	plan_opened(plan, theirs);
-	for (size_t i = 0; i < plan->start.n_moves; i++)
-		control += plan->moves[i].to == control;
-	plan_move(plan, theirs, control);
-	qsort(plan->moves, plan->start.n_moves, sizeof(*plan->moves), by_target);
-	plan->helper_argv = calloc(n + count(plan->argv) + 6, sizeof(char *));
+		return bri_fail(plan->opts->fail, "signals", r, NULL);
+	plan->start.mask = &all;
+	plan->helper_argv = calloc(n + count(plan->argv) + 8, sizeof(char *));
 	if (plan->helper_argv == NULL)
 		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
 	snprintf(plan->numbers[0], sizeof(plan->numbers[0]), "%d", control);
-	snprintf(plan->numbers[1], sizeof(plan->numbers[1]), "%d", (int)plan->start.group);
-	snprintf(plan->numbers[2], sizeof(plan->numbers[2]), "%zu", n);
+	plan_contained_group(plan);
+	snprintf(plan->numbers[3], sizeof(plan->numbers[3]), "%" PRIx64, mask);
+	snprintf(plan->numbers[4], sizeof(plan->numbers[4]), "%zu", n);
 	plan->helper_argv[at++] = "brood-container";
 	plan->helper_argv[at++] = BROOD_VERSION;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 5; i++)
 		plan->helper_argv[at++] = plan->numbers[i];
 	for (size_t i = 0; i < n; i++)
 		plan->helper_argv[at++] = plan->candidates[i];
@@ -370,7 +561,6 @@ static int plan_contain(struct plan *plan)
 	plan->helper_candidates[1] = NULL;
 	plan->start.argv = plan->helper_argv;
 	plan->start.candidates = plan->helper_candidates;
-	plan->start.group = BRI_GROUP_INHERIT;
 	return 0;
 }
 
@@ -416,10 +606,15 @@ static int start_failed(const struct plan *plan, const struct bri_start_error *e
 	case BRI_STEP_RLIMIT:
 		return bri_fail(fail, step, error->error, "limit %d",
 				plan->limits[error->index].resource);
+	case BRI_STEP_SETPGID:
+		return plan->opts->group == BROOD_GROUP_JOIN ?
+			       bri_fail(fail, step, error->error, "group %d",
+					plan->opts->join_group) :
+			       bri_fail(fail, step, error->error, NULL);
 	case BRI_STEP_SETUID:
-		return bri_fail(fail, step, error->error, "uid %u", (unsigned)*plan->opts->uid);
+		return bri_fail(fail, step, error->error, "uid %u", (unsigned)*plan->start.uid);
 	case BRI_STEP_SETGID:
-		return bri_fail(fail, step, error->error, "gid %u", (unsigned)*plan->opts->gid);
+		return bri_fail(fail, step, error->error, "gid %u", (unsigned)*plan->start.gid);
 	default:
 		return bri_fail(fail, step, error->error, NULL);
 	}
@@ -436,7 +631,6 @@ static int start_plain(struct plan *plan, brood_child *child)
 static int start_contained(struct plan *plan, brood_child *child)
 {
 	struct bri_contain_message message;
-	enum bri_group group = plan->start.group;
 	int r;
 
 	r = plan_contain(plan);
@@ -456,7 +650,6 @@ static int start_contained(struct plan *plan, brood_child *child)
 	r = bri_recv(plan->control, &message, sizeof(message), 0);
 	if (r == 0 && message.what == BRI_CONTAIN_STARTED) {
 		child->pid = message.pid;
-		child->own_group = group != BRI_GROUP_INHERIT;
 		child->control = bri_take_fd(&plan->control);
 		return 0;
 	}
@@ -491,9 +684,12 @@ int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_ch
 		r = plan_descriptors(&plan);
 	if (r == 0)
 		r = plan_limits(&plan);
+	if (r == 0)
+		r = plan_ids(&plan);
+	if (r == 0)
+		r = plan_rest(&plan);
 	if (r < 0)
 		return r; /* plan_fini() clears up */
-	plan_rest(&plan);
 	child = malloc(sizeof(*child));
 	if (child == NULL)
 		return bri_fail(plan.opts->fail, "memory", ENOMEM, NULL);
@@ -504,7 +700,8 @@ int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_ch
 		.generation = bri_self_generation(),
 		.control = -1,
 		.streams = { -1, -1, -1 },
-		.own_group = plan.start.group != BRI_GROUP_INHERIT,
+		.own_group =
+			plan.start.group == BRI_GROUP_NEW || plan.start.group == BRI_GROUP_SESSION,
 		.record = { .started_ns = brood_now() },
 	};
 	r = plan.opts->contain ? start_contained(&plan, child) : start_plain(&plan, child);
@@ -673,6 +870,18 @@ int brood_child_signal(brood_child *child, int signum)
 	return r == -ESRCH ? 0 : r;
 }
 
+/* To the group, and to the program if it left that for another: first the one, then
+ * the look, so that it is not missed on its way out. Nobody else can have its number meanwhile, nor
+ * a group of it: it is not reaped. */
+static int signal_group(const brood_child *child, int signum)
+{
+	int group = kill(-child->pid, signum) < 0 ? -errno : 0, program = 0;
+
+	if (group < 0 || getpgid(child->pid) != child->pid)
+		program = bri_process_signal(&child->process, signum);
+	return group == 0 || group == -ESRCH ? program : group;
+}
+
 /* To the tree, the group, or the program, whichever there is. */
 static int signal_all(brood_child *child, int signum)
 {
@@ -688,8 +897,9 @@ static int signal_all(brood_child *child, int signum)
 			       0);
 	else if (!child->own_group)
 		r = bri_process_signal(&child->process, signum);
-	else if (bri_process_peek(&child->process) != -ECHILD && kill(-child->pid, signum) < 0)
-		r = -errno; /* -ECHILD: its status was taken, so its number may be another's */
+	else if (bri_process_peek(&child->process) != -ECHILD)
+		r = signal_group(child, signum);
+	/* -ECHILD: its status was taken, so its number may be another's */
 	pthread_mutex_unlock(&child->lock);
 	return r == -ESRCH ? 0 : r;
 }
@@ -727,6 +937,10 @@ brood_child *brood_child_free(brood_child *child)
 {
 	if (child == NULL)
 		return NULL;
+	/* Closing is not enough to end what is contained: a forked child may hold a copy of the socket. It must
+	 * not end it either when it frees its copy of the handle. */
+	if (child->control >= 0 && check_owner(child) == 0)
+		shutdown(child->control, SHUT_RDWR);
 	for (int i = 0; i < 3; i++)
 		bri_closep(&child->streams[i]);
 	bri_closep(&child->control);

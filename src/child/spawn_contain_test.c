@@ -99,6 +99,35 @@ START_TEST(free_ends_the_tree)
 }
 END_TEST
 
+/* A forked child of the host has a copy of the socket to the helper. Its own free of the handle ends
+ * nothing, and its copy keeps nothing alive. */
+START_TEST(free_ends_the_tree_also_beside_a_forked_child)
+{
+	pid_t pids[MOST], copy, other;
+	int n;
+	brood_child *child = start_tree("stay", pids, &n);
+
+	other = fork();
+	if (other == 0) {
+		brood_child_free(child);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(other, NULL, 0), other);
+	nap_ms(30);
+	ck_assert_int_eq(brood_child_wait(child, 0, NULL), -ETIMEDOUT);
+	copy = fork();
+	if (copy == 0)
+		for (;;)
+			pause();
+	brood_child_free(child);
+	for (int i = 0; i < n; i++)
+		eventually(is_gone(pids[i]));
+	ck_assert_int_eq(waitpid(copy, NULL, WNOHANG), 0);
+	kill(copy, SIGKILL);
+	ck_assert(bury_all());
+}
+END_TEST
+
 /* A host of its own, so that it can be killed; its tree falls to this subreaper. */
 START_TEST(the_death_of_the_host_ends_the_tree)
 {
@@ -112,6 +141,28 @@ START_TEST(the_death_of_the_host_ends_the_tree)
 	ck_assert_int_eq(n, 3);
 	ck_assert_int_eq(brood_child_stop(host, _i * 10 * BROOD_SEC, &end), 0);
 	brood_child_free(host);
+	ck_assert(bury_all());
+	for (int i = 0; i < n; i++)
+		ck_assert(is_gone(pids[i]));
+}
+END_TEST
+
+/* A shell, or whoever has started the host, kills its whole group: the helper is not in it. */
+START_TEST(the_death_of_the_hosts_group_ends_the_tree)
+{
+	brood_child *host = start(BROOD_ARGV(CHILD("host"), "/", CHILD("leave"), "child", "session",
+					     "double", "then", "stay"),
+				  &(brood_spawn_opts){ .out = { .kind = BROOD_STDIO_PIPE },
+						       .group = BROOD_GROUP_NEW });
+	pid_t pids[MOST];
+	int n = read_pids(brood_child_stream(host, 1), pids), in_group = 0;
+
+	ck_assert_int_eq(n, 3);
+	for (int i = 0; i < n; i++) /* they write their numbers in any order */
+		in_group += getpgid(pids[i]) == brood_child_pid(host);
+	ck_assert_int_ge(in_group, 1);
+	ck_assert_int_eq(kill(-brood_child_pid(host), SIGKILL), 0);
+	finish(host);
 	ck_assert(bury_all());
 	for (int i = 0; i < n; i++)
 		ck_assert(is_gone(pids[i]));
@@ -198,6 +249,38 @@ START_TEST(the_helper_survives_what_is_sent_to_its_group)
 }
 END_TEST
 
+/* What a terminal sends to the host's group while a contained program is being started reaches that
+ * program, and nothing else of ours. */
+START_TEST(an_interrupt_during_the_start_harms_the_program_alone)
+{
+	pid_t bomber;
+	int interrupted = 0;
+
+	signal(SIGINT, SIG_IGN);
+	bomber = fork();
+	ck_assert_int_ge(bomber, 0);
+	if (bomber == 0)
+		for (;;) {
+			kill(0, SIGINT);
+			usleep(300);
+		}
+	for (int i = 0; i < 60; i++) {
+		brood_exit end =
+			run(BROOD_ARGV(CHILD("leave"), "child", "session", "then", "exit", "6"),
+			    &(brood_spawn_opts){ .out = { .kind = BROOD_STDIO_NULL },
+						 .contain = true });
+
+		ck_assert_msg(brood_exit_code(&end) == 6 || brood_exit_code(&end) == -SIGINT,
+			      "start %d: ended with %d", i, brood_exit_code(&end));
+		interrupted += end.kind == BROOD_SIGNALLED;
+	}
+	kill(bomber, SIGKILL);
+	ck_assert_int_eq(waitpid(bomber, NULL, 0), bomber);
+	signal(SIGINT, SIG_DFL);
+	ck_assert_int_gt(interrupted, 0);
+}
+END_TEST
+
 /* Neither the program's directory nor its files are the helper's. */
 START_TEST(the_helper_holds_nothing_of_the_program)
 {
@@ -245,6 +328,9 @@ static bool nobody_can_run(const char *path)
 
 START_TEST(the_helper_runs_with_the_programs_ids)
 {
+	const bool by_name = _i != 0;
+	const uid_t uid = NOBODY;
+	const gid_t gid = NOBODY;
 	brood_child *child;
 	brood_exit end;
 
@@ -254,8 +340,9 @@ START_TEST(the_helper_runs_with_the_programs_ids)
 		return;
 	}
 	child = start(BROOD_ARGV(CHILD("leave"), "session", "double", "then", "stay"),
-		      &(brood_spawn_opts){ .uid = &(uid_t){ NOBODY },
-					   .gid = &(gid_t){ NOBODY },
+		      &(brood_spawn_opts){ .uid = by_name ? NULL : &uid,
+					   .gid = by_name ? NULL : &gid,
+					   .user = by_name ? "nobody" : NULL,
 					   .out = { .kind = BROOD_STDIO_PIPE },
 					   .contain = true });
 	ck_assert_int_eq(read_pids(brood_child_stream(child, 1), (pid_t[MOST]){ 0 }), 2);
@@ -367,6 +454,30 @@ START_TEST(a_helper_that_does_not_answer_is_told)
 }
 END_TEST
 
+/* What the helper is from its first instruction on, told by a program in its place: the first of its
+ * arguments is the version, and here the name of a file. */
+START_TEST(the_helper_starts_alone_and_with_all_signals_blocked)
+{
+	char said[500], text[20000] = "";
+	int fd;
+
+	copy_library();
+	ck_assert_int_eq(mkdir(scratch_path("helpers"), 0755), 0);
+	copy(CHILD("report"), scratch_path("helpers/brood-container"));
+	ck_assert_int_eq(run_host(scratch_path("lib"), "/", scratch, said, sizeof(said)), 100);
+	fd = open(scratch_path(brood_version()), O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+	close(fd);
+	ck_fact(text, "arg 0", "brood-container");
+	ck_fact(text, "pgid", "%s", fact(text, "pid"));
+	ck_fact(text, "sid", "%d", getsid(0));
+	for (int signum = 1; signum <= 64; signum++)
+		ck_assert_int_eq(has_signal(fact(text, "SigBlk"), signum),
+				 signum != SIGKILL && signum != SIGSTOP);
+}
+END_TEST
+
 /* ---- pid namespaces */
 
 static bool with_proc;
@@ -397,10 +508,16 @@ static void live_as_first(void)
 		brood_child_free(child);
 	}
 	if (with_proc) {
-		pid_t pids[MOST];
+		pid_t pids[MOST], helper;
 		int n;
 
 		child = start_tree("stay", pids, &n);
+		/* The group that comes from outside has no number here; the program is in it all
+		 * the same, and the helper is not. */
+		helper = parent_of(brood_child_pid(child));
+		ck_assert_int_eq(getpgrp(), 0);
+		ck_assert_int_eq(getpgid(brood_child_pid(child)), 0);
+		ck_assert_int_eq(getpgid(helper), helper);
 		ck_assert_int_eq(brood_child_stop(child, BROOD_SEC, &end), 0);
 		for (int i = 0; i < n; i++)
 			ck_assert(is_gone(pids[i]));
@@ -437,18 +554,22 @@ int main(void)
 	tcase_add_test(tree, the_tree_ends_with_the_program);
 	tcase_add_loop_test(tree, stop_ends_the_tree, 0, 2);
 	tcase_add_test(tree, free_ends_the_tree);
+	tcase_add_test(tree, free_ends_the_tree_also_beside_a_forked_child);
 	tcase_add_loop_test(tree, the_death_of_the_host_ends_the_tree, 0, 2);
+	tcase_add_test(tree, the_death_of_the_hosts_group_ends_the_tree);
 	tcase_add_test(tree, a_program_that_forks_and_forks_is_caught);
 	tcase_add_test(tree, terminate_reaches_all_of_the_tree_and_signal_the_program_alone);
 	tcase_add_test(helper, a_killed_helper_takes_the_program_with_it);
 	tcase_add_test(helper, the_helper_survives_what_is_sent_to_its_group);
+	tcase_add_test(helper, an_interrupt_during_the_start_harms_the_program_alone);
 	tcase_add_test(helper, the_helper_holds_nothing_of_the_program);
-	tcase_add_test(helper, the_helper_runs_with_the_programs_ids);
+	tcase_add_loop_test(helper, the_helper_runs_with_the_programs_ids, 0, 2);
 	tcase_add_test(helper, by_hand_the_helper_says_what_it_is);
 	tcase_add_test(missing, a_missing_helper_is_told);
 	tcase_add_test(missing, a_helper_beside_the_library_is_found);
 	tcase_add_test(missing, a_helper_of_another_version_is_refused);
 	tcase_add_test(missing, a_helper_that_does_not_answer_is_told);
+	tcase_add_test(missing, the_helper_starts_alone_and_with_all_signals_blocked);
 	tcase_add_loop_test(namespaces, the_first_process_of_a_namespace_may_be_the_host, 0, 2);
 	return leak_run(suite);
 }

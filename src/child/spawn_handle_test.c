@@ -590,6 +590,84 @@ START_TEST(kill_reaches_the_group_until_the_leader_is_waited_for)
 }
 END_TEST
 
+/* What leads a group of its own may leave it all the same; then nobody is left in that. */
+START_TEST(a_program_that_left_its_group_is_reached)
+{
+	const brood_spawn_opts opts = { .out = { .kind = BROOD_STDIO_PIPE },
+					.group = BROOD_GROUP_NEW,
+					.contain = CONTAINED };
+	brood_child *child = start(BROOD_ARGV(CHILD("stay"), "away"), &opts);
+	brood_exit end = untouched;
+
+	expect(brood_child_stream(child, 1), "ready\n");
+	ck_assert_int_ne(getpgid(brood_child_pid(child)), brood_child_pid(child));
+	ck_assert_int_eq(brood_child_terminate(child), 0);
+	ck_assert_int_eq(brood_child_wait(child, 10 * BROOD_SEC, &end), 0);
+	ck_ended_by(&end, SIGTERM);
+	brood_child_free(child);
+	child = start(BROOD_ARGV(CHILD("stay"), "stubborn", "away"), &opts);
+	expect(brood_child_stream(child, 1), "ready\n");
+	ck_assert_int_eq(brood_child_stop(child, 20 * BROOD_MSEC, &end), 0);
+	ck_ended_by(&end, SIGKILL);
+	brood_child_free(child);
+}
+END_TEST
+
+/* Both the program, which went away, and what it left there. */
+START_TEST(stop_reaches_the_group_and_who_left_it)
+{
+	char line[600], text[64] = "";
+	brood_child *child;
+	brood_exit end;
+	pid_t member;
+
+	snprintf(line, sizeof(line), "sleep 1000 >/dev/null 2>&1 & echo $!; exec '%s' away",
+		 CHILD("stay"));
+	child = start(BROOD_ARGV(line), &(brood_spawn_opts){ .shell = true,
+							     .out = { .kind = BROOD_STDIO_PIPE },
+							     .group = BROOD_GROUP_NEW });
+	while (strstr(text, "ready\n") == NULL)
+		ck_assert_int_gt(read(brood_child_stream(child, 1), text + strlen(text),
+				      sizeof(text) - strlen(text) - 1),
+				 0);
+	member = (pid_t)strtol(text, NULL, 10);
+	ck_assert_int_eq(getpgid(member), brood_child_pid(child));
+	ck_assert_int_eq(brood_child_stop(child, 10 * BROOD_SEC, &end), 0);
+	ck_ended_by(&end, SIGTERM);
+	brood_child_free(child);
+	ck_assert(bury_all());
+}
+END_TEST
+
+/* A joined group is not the program's own. */
+START_TEST(in_a_joined_group_stop_ends_the_program_alone)
+{
+	brood_child *leader = start_stay(false, (brood_spawn_opts){ .group = BROOD_GROUP_NEW });
+	const brood_spawn_opts joined = { .group = BROOD_GROUP_JOIN,
+					  .join_group = brood_child_pid(leader),
+					  .contain = CONTAINED };
+	brood_child *child = start_stay(false, joined);
+	brood_exit end;
+
+	ck_assert_int_eq(getpgid(brood_child_pid(child)), brood_child_pid(leader));
+	ck_assert_int_eq(brood_child_terminate(child), 0);
+	end = finish(child);
+	ck_ended_by(&end, SIGTERM);
+	child = start_stay(true, joined);
+	ck_assert_int_eq(brood_child_stop(child, 20 * BROOD_MSEC, &end), 0);
+	ck_ended_by(&end, SIGKILL);
+	brood_child_free(child);
+	nap_ms(20);
+	ck_assert_int_eq(brood_child_wait(leader, 0, NULL), -ETIMEDOUT);
+	/* The other way round, the leader's signals reach who joined. */
+	child = start_stay(false, joined);
+	ck_assert_int_eq(brood_child_terminate(leader), 0);
+	end = finish(child);
+	ck_ended_by(&end, SIGTERM);
+	finish(leader);
+}
+END_TEST
+
 START_TEST(without_a_group_stop_ends_the_program_alone)
 {
 	brood_child *child = start(BROOD_ARGV(CHILD("leave"), "child", "then", "stay"),
@@ -647,6 +725,9 @@ int main(void)
 	add_for_both(stopping, stop_ends_a_stopped_program);
 	tcase_add_loop_test(stopping, stop_kills_what_an_ended_leader_left_in_its_group, 0, 2);
 	tcase_add_test(stopping, kill_reaches_the_group_until_the_leader_is_waited_for);
+	add_for_both(stopping, a_program_that_left_its_group_is_reached);
+	tcase_add_test(stopping, stop_reaches_the_group_and_who_left_it);
+	add_for_both(stopping, in_a_joined_group_stop_ends_the_program_alone);
 	tcase_add_test(stopping, without_a_group_stop_ends_the_program_alone);
 	return leak_run(suite);
 }

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -50,6 +52,46 @@ START_TEST(group_and_session_are_as_told)
 		&(brood_spawn_opts){ .group = BROOD_GROUP_SESSION, .contain = CONTAINED }, NULL);
 	ck_fact(report, "pgid", "%s", fact(report, "pid"));
 	ck_fact(report, "sid", "%s", fact(report, "pid"));
+}
+END_TEST
+
+START_TEST(a_group_is_joined)
+{
+	brood_child *leader = start(BROOD_ARGV(CHILD("stay")),
+				    &(brood_spawn_opts){ .out = { .kind = BROOD_STDIO_NULL },
+							 .group = BROOD_GROUP_NEW });
+	const char *report = report_of(&(brood_spawn_opts){ .group = BROOD_GROUP_JOIN,
+							    .join_group = brood_child_pid(leader),
+							    .contain = CONTAINED },
+				       NULL);
+
+	ck_fact(report, "pgid", "%d", brood_child_pid(leader));
+	ck_fact(report, "sid", "%d", getsid(0));
+	ck_assert_int_eq(brood_child_stop(leader, 0, NULL), 0);
+	brood_child_free(leader);
+}
+END_TEST
+
+START_TEST(a_group_that_cannot_be_joined_is_named)
+{
+	brood_spawn_opts opts = { .group = BROOD_GROUP_JOIN, .contain = CONTAINED };
+	brood_child *other = start(BROOD_ARGV(CHILD("stay")),
+				   &(brood_spawn_opts){ .out = { .kind = BROOD_STDIO_NULL },
+							.group = BROOD_GROUP_SESSION });
+	char text[32];
+
+	refused(BROOD_ARGV("true"), &opts, EINVAL, "setpgid", "0 is no group");
+	opts.join_group = -5;
+	refused(BROOD_ARGV("true"), &opts, EINVAL, "setpgid", "-5 is no group");
+	/* Of another session, and of none. */
+	opts.join_group = brood_child_pid(other);
+	snprintf(text, sizeof(text), "group %d", opts.join_group);
+	refused(BROOD_ARGV("true"), &opts, EPERM, "setpgid", text);
+	ck_assert_int_eq(brood_child_stop(other, 0, NULL), 0);
+	brood_child_free(other);
+	refused(BROOD_ARGV("true"), &opts, EPERM, "setpgid", text);
+	opts.group = (brood_group)99;
+	refused(BROOD_ARGV("true"), &opts, EINVAL, "setpgid", "no such kind of group: 99");
 }
 END_TEST
 
@@ -369,6 +411,294 @@ START_TEST(the_directory_is_entered_with_the_new_ids)
 }
 END_TEST
 
+/* ---- ids by name */
+
+/* What the database says of a user that every system has. */
+static struct passwd find_user(const char *name)
+{
+	static char text[2][4096];
+	static unsigned next;
+	struct passwd user, *found = NULL;
+
+	ck_assert_int_eq(getpwnam_r(name, &user, text[next++ % 2], sizeof(text[0]), &found), 0);
+	ck_assert_msg(found != NULL, "no user %s here", name);
+	return user;
+}
+
+static void ck_groups(const char *report, const char *user, gid_t gid)
+{
+	char wanted[512] = "";
+	gid_t groups[64];
+	int n = 64;
+
+	ck_assert_int_ge(getgrouplist(user, gid, groups, &n), 0);
+	for (int i = 0; i < n; i++)
+		snprintf(wanted + strlen(wanted), sizeof(wanted) - strlen(wanted), "%s%u",
+			 i > 0 ? " " : "", groups[i]);
+	ck_fact(report, "groups", "%s", wanted);
+}
+
+START_TEST(a_user_is_found_by_name)
+{
+	struct passwd nobody, daemon;
+	const char *report;
+
+	if (geteuid() != 0)
+		return;
+	nobody = find_user("nobody");
+	daemon = find_user("daemon");
+	report = report_of(&(brood_spawn_opts){ .user = "nobody" }, NULL);
+	ck_fact(report, "uid", "%u %u %u", nobody.pw_uid, nobody.pw_uid, nobody.pw_uid);
+	ck_fact(report, "gid", "%u %u %u", nobody.pw_gid, nobody.pw_gid, nobody.pw_gid);
+	ck_groups(report, "nobody", nobody.pw_gid);
+	report = report_of(&(brood_spawn_opts){ .user = "nobody", .user_group = "daemon" }, NULL);
+	ck_fact(report, "uid", "%u %u %u", nobody.pw_uid, nobody.pw_uid, nobody.pw_uid);
+	ck_fact(report, "gid", "%u %u %u", daemon.pw_gid, daemon.pw_gid, daemon.pw_gid);
+	ck_groups(report, "nobody", daemon.pw_gid);
+	report = report_of(&(brood_spawn_opts){ .user_group = "daemon" }, NULL);
+	ck_fact(report, "uid", "0 0 0");
+	ck_fact(report, "gid", "%u %u %u", daemon.pw_gid, daemon.pw_gid, daemon.pw_gid);
+	ck_fact(report, "groups", "%s", "");
+}
+END_TEST
+
+START_TEST(numbers_stand_beside_names)
+{
+	const uid_t uid = 1234;
+	const gid_t gid = 4321, groups[] = { 5, 7 };
+	struct passwd nobody;
+	const char *report;
+
+	if (geteuid() != 0)
+		return;
+	nobody = find_user("nobody");
+	report = report_of(&(brood_spawn_opts){ .user = "nobody", .uid = &uid }, NULL);
+	ck_fact(report, "uid", "%u %u %u", uid, uid, uid);
+	ck_fact(report, "gid", "%u %u %u", nobody.pw_gid, nobody.pw_gid, nobody.pw_gid);
+	report = report_of(&(brood_spawn_opts){ .user = "nobody",
+						.user_group = "daemon",
+						.gid = &gid,
+						.groups = groups,
+						.n_groups = 2 },
+			   NULL);
+	ck_fact(report, "uid", "%u %u %u", nobody.pw_uid, nobody.pw_uid, nobody.pw_uid);
+	ck_fact(report, "gid", "%u %u %u", gid, gid, gid);
+	ck_fact(report, "groups", "5 7");
+	report = report_of(&(brood_spawn_opts){ .user = "nobody", .groups = groups }, NULL);
+	ck_fact(report, "groups", "%s", "");
+}
+END_TEST
+
+START_TEST(unknown_names_are_refused)
+{
+	/* A number is no name, and nobody guesses. */
+	static const char *const names[] = { "no-such-name", "0", "65534", "", "a:b" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		refused(BROOD_ARGV("true"),
+			&(brood_spawn_opts){ .user = names[i], .contain = CONTAINED }, ENOENT,
+			"user", names[i]);
+		refused(BROOD_ARGV("true"),
+			&(brood_spawn_opts){ .user_group = names[i], .contain = CONTAINED }, ENOENT,
+			"group", names[i]);
+	}
+	/* Also where a number stands beside it. */
+	refused(BROOD_ARGV("true"),
+		&(brood_spawn_opts){
+			.user_group = "no-such-name", .gid = &(gid_t){ 0 }, .contain = CONTAINED },
+		ENOENT, "group", "no-such-name");
+}
+END_TEST
+
+START_TEST(ids_that_mean_no_change_are_refused)
+{
+	refused(BROOD_ARGV("true"),
+		&(brood_spawn_opts){ .uid = &(uid_t){ (uid_t)-1 }, .contain = CONTAINED }, EINVAL,
+		"uid", "-1 is no user");
+	refused(BROOD_ARGV("true"),
+		&(brood_spawn_opts){ .gid = &(gid_t){ (gid_t)-1 }, .contain = CONTAINED }, EINVAL,
+		"gid", "-1 is no group");
+	if (geteuid() == 0)
+		refused(BROOD_ARGV("true"),
+			&(brood_spawn_opts){ .groups = &(gid_t){ (gid_t)-1 }, .n_groups = 1 },
+			EINVAL, "setgroups", NULL);
+}
+END_TEST
+
+/* Who is nobody may start as nobody, and as none but that. */
+static void start_by_name_as_nobody(void)
+{
+	struct passwd nobody = find_user("nobody");
+	brood_exit end;
+
+	ck_assert_int_eq(setgroups(0, NULL), 0);
+	ck_assert_int_eq(setresgid(nobody.pw_gid, nobody.pw_gid, nobody.pw_gid), 0);
+	ck_assert_int_eq(setresuid(nobody.pw_uid, nobody.pw_uid, nobody.pw_uid), 0);
+	end = run(BROOD_ARGV("/bin/true"), &(brood_spawn_opts){ .user = "nobody" });
+	ck_assert(brood_exit_ok(&end));
+	refused(BROOD_ARGV("/bin/true"), &(brood_spawn_opts){ .user = "daemon" }, EPERM,
+		"setgroups", NULL);
+	refused(BROOD_ARGV("/bin/true"), &(brood_spawn_opts){ .user_group = "daemon" }, EPERM,
+		"setgid", NULL);
+}
+
+START_TEST(without_rights_only_ones_own_name_is_taken)
+{
+	if (geteuid() == 0)
+		in_fork(start_by_name_as_nobody);
+}
+END_TEST
+
+/* ---- the callback */
+
+struct told {
+	int fd;
+	int calls;
+};
+
+static int tell(void *data)
+{
+	struct told *told = data;
+	sigset_t set;
+
+	told->calls++;
+	dprintf(told->fd, "%d %d\n", (int)getpid(), told->calls);
+	umask(0123);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	return chdir("/usr") < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
+}
+
+/* What it does to its process stays, what it does to memory is not seen. */
+START_TEST(setup_is_the_last_step_before_exec)
+{
+	int file = open_file("told", "");
+	struct told told = { .fd = 9 };
+	char text[64] = "", wanted[64];
+	brood_child *child = report_start(&(brood_spawn_opts){ .setup = tell,
+							       .setup_data = &told,
+							       .cwd = "/",
+							       .umask = &(mode_t){ 0 },
+							       .pass = &(brood_pass){ file, 9 },
+							       .n_pass = 1 },
+					  NULL);
+	const char *report;
+
+	snprintf(wanted, sizeof(wanted), "%d 1\n", brood_child_pid(child));
+	report = report_finish(child);
+	ck_fact(report, "cwd", "/usr");
+	ck_fact(report, "umask", "0123");
+	ck_fact(report, "SigBlk", "%016llx", 1ULL << (SIGUSR2 - 1));
+	ck_assert_int_eq(count_descriptors(report), 4);
+	ck_assert_int_gt(pread(file, text, sizeof(text) - 1, 0), 0);
+	ck_assert_str_eq(text, wanted);
+	ck_assert_int_eq(told.calls, 0);
+	close(file);
+}
+END_TEST
+
+static int give_back(void *data)
+{
+	return *(int *)data;
+}
+
+START_TEST(what_setup_returns_is_told)
+{
+	static const struct {
+		int given, told;
+	} cases[] = { { -EBUSY, EBUSY }, { -1, 1 },           { 1, EINVAL },
+		      { EBUSY, EINVAL }, { INT_MIN, EINVAL }, { INT_MAX, EINVAL } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int given = cases[i].given;
+
+		refused(BROOD_ARGV("/bin/true"),
+			&(brood_spawn_opts){ .setup = give_back, .setup_data = &given },
+			cases[i].told, "setup", "");
+	}
+	/* It went well, and the program is not there. */
+	refused(BROOD_ARGV("/nowhere"),
+		&(brood_spawn_opts){ .setup = give_back, .setup_data = &(int){ 0 } }, ENOENT,
+		"exec", "/nowhere");
+	/* It is not even called when a step before it fails. */
+	refused(BROOD_ARGV("/bin/true"),
+		&(brood_spawn_opts){
+			.setup = give_back, .setup_data = &(int){ -EBUSY }, .cwd = "/nowhere" },
+		ENOENT, "chdir", "/nowhere");
+}
+END_TEST
+
+static int leave_by(void *data)
+{
+	static const char *const argv[] = { "sleep", "1000", NULL };
+
+	switch (*(int *)data) {
+	case 0:
+		_exit(0);
+	case 1:
+		kill(getpid(), SIGKILL);
+		return 0;
+	default:
+		execvp(argv[0], (char *const *)argv);
+		return -errno;
+	}
+}
+
+/* No exec of ours came, so that nothing may pass for a started program. */
+START_TEST(a_setup_that_does_not_come_back_fails_the_start)
+{
+	for (int way = 0; way < 3; way++)
+		refused(BROOD_ARGV("/bin/true"),
+			&(brood_spawn_opts){ .setup = leave_by, .setup_data = &way }, ECANCELED,
+			"setup", "");
+}
+END_TEST
+
+static int use_much_stack(void *data)
+{
+	volatile char bytes[512 * 1024];
+
+	for (size_t i = 0; i < sizeof(bytes); i += 512)
+		bytes[i] = 1;
+	return bytes[0] == 1 && data == NULL ? 0 : -EFAULT;
+}
+
+START_TEST(setup_has_stack_and_all_other_options)
+{
+	brood_child *child = report_start(&(brood_spawn_opts){ .setup = use_much_stack,
+							       .group = BROOD_GROUP_SESSION,
+							       .nice = 1 },
+					  NULL);
+	pid_t pid = brood_child_pid(child);
+	const char *report = report_finish(child);
+
+	ck_fact(report, "sid", "%d", pid);
+	ck_fact(report, "SigBlk", "0000000000000000");
+	ck_assert_int_eq(count_descriptors(report), 3);
+}
+END_TEST
+
+static int tell_ids(void *data)
+{
+	(void)data;
+	return getuid() == NOBODY && geteuid() == NOBODY ? 0 : -EPERM;
+}
+
+START_TEST(setup_runs_with_the_programs_ids)
+{
+	if (geteuid() == 0)
+		run(BROOD_ARGV("/bin/true"),
+		    &(brood_spawn_opts){ .setup = tell_ids, .uid = &(uid_t){ NOBODY } });
+}
+END_TEST
+
+START_TEST(a_contained_program_has_no_setup)
+{
+	refused(BROOD_ARGV("/bin/true"), &(brood_spawn_opts){ .setup = give_back, .contain = true },
+		ENOTSUP, "setup", "not with .contain");
+}
+END_TEST
+
 static void *spawn_as_nobody(void *failed)
 {
 	for (int i = 0; i < 20; i++) {
@@ -413,9 +743,13 @@ int main(void)
 	TCase *place = leak_case(suite, "place", 30);
 	TCase *signals = leak_case(suite, "signals", 60);
 	TCase *ids = leak_case(suite, "ids", 30);
+	TCase *names = leak_case(suite, "names", 30);
+	TCase *setup = leak_case(suite, "setup", 30);
 
 	add_for_both(place, cwd_is_where_it_starts);
 	add_for_both(place, group_and_session_are_as_told);
+	add_for_both(place, a_group_is_joined);
+	add_for_both(place, a_group_that_cannot_be_joined_is_named);
 	add_for_both(place, the_pid_is_the_programs);
 	add_for_both(place, limits_are_set);
 	add_for_both(place, umask_is_set_and_may_be_zero);
@@ -431,5 +765,16 @@ int main(void)
 	tcase_add_test(ids, all_else_holds_with_other_ids);
 	tcase_add_test(ids, the_directory_is_entered_with_the_new_ids);
 	tcase_add_test(ids, the_parent_stays_dumpable);
+	tcase_add_test(names, a_user_is_found_by_name);
+	tcase_add_test(names, numbers_stand_beside_names);
+	add_for_both(names, unknown_names_are_refused);
+	add_for_both(names, ids_that_mean_no_change_are_refused);
+	tcase_add_test(names, without_rights_only_ones_own_name_is_taken);
+	tcase_add_test(setup, setup_is_the_last_step_before_exec);
+	tcase_add_test(setup, what_setup_returns_is_told);
+	tcase_add_test(setup, a_setup_that_does_not_come_back_fails_the_start);
+	tcase_add_test(setup, setup_has_stack_and_all_other_options);
+	tcase_add_test(setup, setup_runs_with_the_programs_ids);
+	tcase_add_test(setup, a_contained_program_has_no_setup);
 	return leak_run(suite);
 }

@@ -233,6 +233,65 @@ START_TEST(streams_are_close_on_exec_and_are_taken_once)
 }
 END_TEST
 
+START_TEST(pipes_have_the_size_asked_for)
+{
+	static const size_t sizes[] = { 4096, 65536, 262144 };
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		brood_child *child = start(BROOD_ARGV("cat"),
+					   &(brood_spawn_opts){ .in = { .kind = BROOD_STDIO_PIPE },
+								.out = { .kind = BROOD_STDIO_PIPE },
+								.pipe_size = sizes[i],
+								.contain = CONTAINED });
+
+		for (int which = 0; which < 2; which++)
+			ck_assert_int_eq(fcntl(brood_child_stream(child, which), F_GETPIPE_SZ),
+					 (int)sizes[i]);
+		close(brood_child_take_stream(child, 0));
+		finish(child);
+	}
+	/* Where there is no pipe it says nothing. */
+	run(BROOD_ARGV("true"), &(brood_spawn_opts){ .pipe_size = SIZE_MAX, .contain = CONTAINED });
+}
+END_TEST
+
+static size_t largest_pipe(void)
+{
+	char text[32] = "";
+	int fd = open("/proc/sys/fs/pipe-max-size", O_RDONLY | O_CLOEXEC);
+
+	ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+	close(fd);
+	return (size_t)strtoull(text, NULL, 10);
+}
+
+static void ask_too_much(void)
+{
+	brood_spawn_opts opts = { .err = { .kind = BROOD_STDIO_PIPE },
+				  .pipe_size = 2 * largest_pipe() };
+	char text[64];
+
+	if (geteuid() == 0)
+		ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
+	snprintf(text, sizeof(text), "descriptor 2: size %zu", opts.pipe_size);
+	refused(BROOD_ARGV("/bin/true"), &opts, EPERM, "pipe", text);
+}
+
+START_TEST(a_pipe_size_that_cannot_be_is_refused)
+{
+	brood_spawn_opts opts = { .in = { .kind = BROOD_STDIO_PIPE },
+				  .pipe_size = SIZE_MAX,
+				  .contain = CONTAINED };
+	char text[64];
+
+	snprintf(text, sizeof(text), "descriptor 0: size %zu", SIZE_MAX);
+	refused(BROOD_ARGV("true"), &opts, EINVAL, "pipe", text);
+	opts.pipe_size = (size_t)1 << 31;
+	refused(BROOD_ARGV("true"), &opts, EINVAL, "pipe", "descriptor 0: size 2147483648");
+	in_fork(ask_too_much);
+}
+END_TEST
+
 static void check_file(const char *name, const char *content, mode_t mode)
 {
 	char text[64] = "";
@@ -429,6 +488,74 @@ START_TEST(a_thousand_open_descriptors_do_not_leak)
 }
 END_TEST
 
+START_TEST(without_closing_all_is_inherited_that_may_be)
+{
+	brood_spawn_opts opts = { .keep_fds = true, .contain = CONTAINED };
+	int fd = open_file("a", ""), kept = dup2(fd, 33), forced = open_at("b", 50), plain;
+	const char *report;
+
+	plain = count_descriptors(report_of(&(brood_spawn_opts){ .keep_fds = true }, NULL));
+	report = report_of(&opts, NULL);
+	ck_same_file(report, kept, kept);
+	ck_is_file(report, fd, NULL);
+	ck_is_file(report, forced, NULL);
+	/* Nothing of the library's is among them. */
+	ck_assert_int_eq(count_descriptors(report), plain);
+	opts.pass = (brood_pass[]){ { forced, 0 }, { fd, 34 } };
+	opts.n_pass = 2;
+	opts.in.kind = BROOD_STDIO_NULL;
+	report = report_of(&opts, NULL);
+	ck_same_file(report, kept, kept);
+	ck_same_file(report, forced, forced);
+	ck_same_file(report, 34, fd);
+	ck_is_file(report, fd, NULL);
+	ck_assert_int_eq(count_descriptors(report), plain + 2);
+	ck_assert_int_eq(fcntl(forced, F_GETFD), FD_CLOEXEC);
+	close(fd);
+	close(kept);
+	close(forced);
+}
+END_TEST
+
+/* The numbers that a start takes for itself are wanted by the program. */
+START_TEST(without_closing_any_number_can_still_be_a_target)
+{
+	int fd = open_file("a", ""), low = fcntl(fd, F_DUPFD, 3), first;
+	brood_pass pass[6];
+
+	first = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	close(first);
+	for (int i = 0; i < 6; i++)
+		pass[i] = (brood_pass){ fd, first + i };
+	for (size_t n = 1; n <= 6; n++) {
+		const char *report = report_of(
+			&(brood_spawn_opts){
+				.pass = pass, .n_pass = n, .keep_fds = true, .contain = CONTAINED },
+			NULL);
+
+		ck_same_file(report, low, fd);
+		for (size_t i = 0; i < n; i++)
+			ck_same_file(report, pass[i].as, fd);
+	}
+	close(low);
+	close(fd);
+}
+END_TEST
+
+START_TEST(without_closing_closed_standard_descriptors_stay_closed)
+{
+	const char *report;
+
+	put_aside();
+	for (int i = 0; i < 3; i++)
+		close(i);
+	report = report_of(&(brood_spawn_opts){ .keep_fds = true, .contain = CONTAINED }, NULL);
+	put_back();
+	for (int i = 0; i < 3; i++)
+		ck_is_file(report, i, NULL);
+}
+END_TEST
+
 START_TEST(the_flags_of_the_parents_descriptors_stay)
 {
 	int fd = open_file("a", "");
@@ -521,6 +648,8 @@ int main(void)
 	add_for_both(standard, pipes_carry_bytes_and_end);
 	add_for_both(standard, a_pipe_ends_when_the_program_closes_it);
 	tcase_add_test(standard, streams_are_close_on_exec_and_are_taken_once);
+	add_for_both(standard, pipes_have_the_size_asked_for);
+	add_for_both(standard, a_pipe_size_that_cannot_be_is_refused);
 	tcase_add_test(standard, files_are_opened_as_told);
 	tcase_add_test(standard, a_file_is_relative_to_the_parent_and_not_to_cwd);
 	add_for_both(passed, passed_descriptors_get_their_numbers);
@@ -528,6 +657,9 @@ int main(void)
 	add_for_both(passed, numbers_just_below_the_limit_can_be_swapped);
 	add_for_both(passed, a_passed_descriptor_may_lie_beyond_the_programs_limit);
 	add_for_both(others, a_thousand_open_descriptors_do_not_leak);
+	add_for_both(others, without_closing_all_is_inherited_that_may_be);
+	add_for_both(others, without_closing_any_number_can_still_be_a_target);
+	add_for_both(others, without_closing_closed_standard_descriptors_stay_closed);
 	add_for_both(others, the_flags_of_the_parents_descriptors_stay);
 	add_for_both(others, programs_started_by_eight_threads_do_not_share_descriptors);
 	return leak_run(suite);

@@ -186,6 +186,149 @@ START_TEST(a_relative_program_is_resolved_in_cwd)
 }
 END_TEST
 
+/* ---- a command line */
+
+/* What the command line wrote; it ended well. */
+static const char *said_by(const char *const argv[], const brood_spawn_opts *given)
+{
+	static char text[1024];
+	brood_spawn_opts opts = *given;
+	brood_child *child;
+	size_t n = 0;
+	brood_exit end;
+	ssize_t r;
+
+	opts.out.kind = BROOD_STDIO_PIPE;
+	child = start(argv, &opts);
+	while ((r = read(brood_child_stream(child, 1), text + n, sizeof(text) - 1 - n)) > 0)
+		n += (size_t)r;
+	text[n] = '\0';
+	end = finish(child);
+	ck_assert_msg(brood_exit_ok(&end), "'%s' ended with %d", argv[0], brood_exit_code(&end));
+	return text;
+}
+
+START_TEST(a_command_line_is_run_by_the_shell)
+{
+	const brood_spawn_opts opts = { .shell = true, .contain = CONTAINED };
+	brood_exit end = run(BROOD_ARGV("exit $((2 + 3))"), &opts);
+
+	ck_assert_int_eq(brood_exit_code(&end), 5);
+	ck_assert_str_eq(said_by(BROOD_ARGV("echo a  b | tr ab xy; echo $0"), &opts),
+			 "x y\n/bin/sh\n");
+	ck_assert_str_eq(said_by(BROOD_ARGV("echo \"$0|$1|$2|$#\"", "zero", "o n e", ""), &opts),
+			 "zero|o n e||2\n");
+	ck_assert_str_eq(said_by(BROOD_ARGV(""), &opts), "");
+	/* That the shell finds no such command is no failure of the start. */
+	end = run(BROOD_ARGV("no-such-program 2>/dev/null"), &opts);
+	ck_assert_int_eq(brood_exit_code(&end), 127);
+}
+END_TEST
+
+START_TEST(a_command_line_may_have_another_shell)
+{
+	const char *other = scratch_path("other");
+	char text[400], entry[400];
+	const char *const env[] = { entry, NULL };
+
+	make_file(other, "#!/bin/sh\necho \"$0 $#\"\nexec /bin/sh \"$@\"\n", 0755);
+	snprintf(text, sizeof(text), "%s 3\nzero\n", other);
+	ck_assert_str_eq(
+		said_by(BROOD_ARGV("echo $0", "zero"), &(brood_spawn_opts){ .shell = true,
+									    .executable = other,
+									    .contain = CONTAINED }),
+		text);
+	/* A name is searched as any program's is. */
+	snprintf(entry, sizeof(entry), "PATH=%s", scratch);
+	ck_assert_str_eq(
+		said_by(BROOD_ARGV("echo $0", "zero"), &(brood_spawn_opts){ .shell = true,
+									    .env = env,
+									    .executable = "other",
+									    .contain = CONTAINED }),
+		text);
+}
+END_TEST
+
+START_TEST(a_command_line_without_its_shell_is_refused)
+{
+	refused((const char *const[]){ NULL },
+		&(brood_spawn_opts){ .shell = true, .contain = CONTAINED }, EINVAL, "argv",
+		"no command line given");
+	refused(NULL, &(brood_spawn_opts){ .shell = true, .contain = CONTAINED }, EINVAL, "argv",
+		"no command line given");
+	refused(BROOD_ARGV("exit 0"),
+		&(brood_spawn_opts){ .shell = true, .executable = "", .contain = CONTAINED },
+		EINVAL, "argv", "the program's name is empty");
+	refused(BROOD_ARGV("exit 0"),
+		&(brood_spawn_opts){
+			.shell = true, .executable = "/nowhere/sh", .contain = CONTAINED },
+		ENOENT, "exec", "/nowhere/sh");
+}
+END_TEST
+
+/* ---- edits of the environment */
+
+START_TEST(edits_are_made_over_the_environment)
+{
+	static const char *const edits[] = { "B=2", "GONE", "A=9", "NEVER_THERE", "C=", NULL };
+	brood_spawn_opts opts = { .env_edits = edits, .contain = CONTAINED };
+	const char *report;
+
+	clearenv();
+	setenv("A", "1", 1);
+	setenv("GONE", "x", 1);
+	setenv("KEPT", "k", 1);
+	report = report_of(&opts, NULL);
+	ck_fact(report, "env 0", "A=9");
+	ck_fact(report, "env 1", "KEPT=k");
+	ck_fact(report, "env 2", "B=2");
+	ck_fact(report, "env 3", "C=");
+	ck_assert_ptr_null(fact(report, "env 4"));
+	/* The host's own is as it was. */
+	ck_assert_str_eq(getenv("A"), "1");
+	ck_assert_str_eq(getenv("GONE"), "x");
+	ck_assert_ptr_null(getenv("B"));
+	opts.env = BROOD_ARGV("GONE=y", "D=4");
+	report = report_of(&opts, NULL);
+	ck_fact(report, "env 0", "D=4");
+	ck_fact(report, "env 1", "B=2");
+	ck_fact(report, "env 2", "A=9");
+	ck_fact(report, "env 3", "C=");
+	ck_assert_ptr_null(fact(report, "env 4"));
+}
+END_TEST
+
+START_TEST(the_program_is_searched_in_the_edited_path)
+{
+	char one[300], two[300];
+	brood_spawn_opts opts = { .contain = CONTAINED };
+	brood_exit end;
+
+	make_places();
+	snprintf(one, sizeof(one), "PATH=%s", scratch_path("one"));
+	snprintf(two, sizeof(two), "PATH=%s", scratch_path("two"));
+	opts.env = BROOD_ARGV(one);
+	opts.env_edits = BROOD_ARGV(two);
+	end = run(BROOD_ARGV("first"), &opts);
+	ck_assert_int_eq(brood_exit_code(&end), 21);
+	/* Without a PATH the system's folders are left. */
+	opts.env_edits = BROOD_ARGV("PATH");
+	refused(BROOD_ARGV("first"), &opts, ENOENT, "exec", "first");
+	end = run(BROOD_ARGV("true"), &opts);
+	ck_assert(brood_exit_ok(&end));
+}
+END_TEST
+
+START_TEST(an_edit_without_a_name_is_refused)
+{
+	brood_spawn_opts opts = { .env_edits = BROOD_ARGV("A=1", "=x"), .contain = CONTAINED };
+
+	refused(BROOD_ARGV("true"), &opts, EINVAL, "env", "edit 1 has no name");
+	opts.env_edits = BROOD_ARGV("");
+	refused(BROOD_ARGV("true"), &opts, EINVAL, "env", "edit 0 has no name");
+}
+END_TEST
+
 /* ---- reasons not to start */
 
 START_TEST(wrong_arguments_are_refused)
@@ -247,6 +390,58 @@ START_TEST(a_missing_interpreter_is_told_from_a_missing_program)
 }
 END_TEST
 
+/* A copy of a program of ours that asks for a dynamic loader that is nowhere; false: it asks for none. */
+static bool make_loaderless(const char *path)
+{
+	static char bytes[1 << 20];
+	int from = open(CHILD("end"), O_RDONLY | O_CLOEXEC);
+	ssize_t size = read(from, bytes, sizeof(bytes));
+	char *loader;
+	FILE *file;
+
+	close(from);
+	ck_assert(size > 0 && (size_t)size < sizeof(bytes));
+	loader = memmem(bytes, (size_t)size, "/ld-", 4);
+	if (loader == NULL)
+		return false;
+	memcpy(loader, "/no-", 4);
+	file = fopen(path, "we");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_uint_eq(fwrite(bytes, 1, (size_t)size, file), (size_t)size);
+	ck_assert_int_eq(fchmod(fileno(file), 0755), 0);
+	ck_assert_int_eq(fclose(file), 0);
+	return true;
+}
+
+START_TEST(a_missing_loader_is_told_as_an_interpreter)
+{
+	const char *program = scratch_path("program");
+	char text[400];
+
+	if (!make_loaderless(program))
+		return;
+	snprintf(text, sizeof(text), "%s: the interpreter that it names is missing", program);
+	refused(BROOD_ARGV(program), &(brood_spawn_opts){ .contain = CONTAINED }, ENOENT,
+		"interpreter", text);
+}
+END_TEST
+
+/* Both are missing: the folder is entered first. */
+START_TEST(a_missing_folder_is_told_before_a_missing_program)
+{
+	const char *nowhere = scratch_path("nowhere");
+
+	refused(BROOD_ARGV("/nowhere/program"),
+		&(brood_spawn_opts){ .cwd = nowhere, .contain = CONTAINED }, ENOENT, "chdir",
+		nowhere);
+	refused(BROOD_ARGV("exit 0"),
+		&(brood_spawn_opts){ .shell = true, .cwd = nowhere, .contain = CONTAINED }, ENOENT,
+		"chdir", nowhere);
+	refused(BROOD_ARGV("true"), &(brood_spawn_opts){ .cwd = "", .contain = CONTAINED }, ENOENT,
+		"chdir", "");
+}
+END_TEST
+
 START_TEST(what_cannot_be_executed_is_refused)
 {
 	const brood_spawn_opts opts = { .contain = CONTAINED };
@@ -260,6 +455,11 @@ START_TEST(what_cannot_be_executed_is_refused)
 		&(brood_spawn_opts){ .env = BROOD_ARGV(path), .contain = CONTAINED }, EACCES,
 		"exec", denied);
 	refused(BROOD_ARGV(scratch), &opts, EACCES, "exec", scratch);
+	make_folder("x");
+	snprintf(path, sizeof(path), "PATH=%s", scratch);
+	refused(BROOD_ARGV("x"),
+		&(brood_spawn_opts){ .env = BROOD_ARGV(path), .contain = CONTAINED }, EACCES,
+		"exec", scratch_path("x"));
 	/* No shell is asked to make sense of a file without a first line. */
 	make_file(formless, "exit 0\n", 0755);
 	refused(BROOD_ARGV(formless), &opts, ENOEXEC, "exec", formless);
@@ -490,6 +690,8 @@ int main(void)
 	Suite *suite = suite_create("child/spawn");
 	TCase *words = leak_case(suite, "words", 30);
 	TCase *places = leak_case(suite, "places", 30);
+	TCase *lines = leak_case(suite, "command lines", 30);
+	TCase *edits = leak_case(suite, "edits", 30);
 	TCase *refusals = leak_case(suite, "refusals", 30);
 
 	add_for_both(words, arguments_arrive_byte_for_byte);
@@ -501,9 +703,17 @@ int main(void)
 	add_for_both(places, without_a_path_the_system_folders_are_searched);
 	add_for_both(places, a_name_with_a_slash_is_not_searched);
 	add_for_both(places, a_relative_program_is_resolved_in_cwd);
+	add_for_both(lines, a_command_line_is_run_by_the_shell);
+	add_for_both(lines, a_command_line_may_have_another_shell);
+	add_for_both(lines, a_command_line_without_its_shell_is_refused);
+	add_for_both(edits, edits_are_made_over_the_environment);
+	add_for_both(edits, the_program_is_searched_in_the_edited_path);
+	add_for_both(edits, an_edit_without_a_name_is_refused);
 	add_for_both(refusals, wrong_arguments_are_refused);
 	add_for_both(refusals, a_missing_program_is_told_from_a_missing_folder);
 	add_for_both(refusals, a_missing_interpreter_is_told_from_a_missing_program);
+	add_for_both(refusals, a_missing_loader_is_told_as_an_interpreter);
+	add_for_both(refusals, a_missing_folder_is_told_before_a_missing_program);
 	add_for_both(refusals, what_cannot_be_executed_is_refused);
 	add_for_both(refusals, too_many_words_are_refused);
 	add_for_both(refusals, wrong_descriptors_are_refused);

@@ -22,6 +22,10 @@
 #error "name this machine"
 #endif
 
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
 enum { MOST = 16 };
 
 static const struct {
@@ -29,7 +33,9 @@ static const struct {
 	unsigned number;
 } calls[] = { { "clone3", SYS_clone3 },
 	      { "close_range", SYS_close_range },
-	      { "pidfd_open", SYS_pidfd_open } };
+	      { "pidfd_open", SYS_pidfd_open },
+	      { "futex_waitv", SYS_futex_waitv },
+	      { "membarrier", SYS_membarrier } };
 
 static const struct {
 	const char *name;
