@@ -1,0 +1,97 @@
+#include "sync/slots.h"
+
+static bool is_free(const brood_lock *slot)
+{
+	return BRI_TID(bri_lock_load(slot)) == 0;
+}
+
+/* Threads begin at different places, so that they seldom want the same slot. */
+static uint32_t first_of(const struct bri_thread *self, struct bri_slots slots)
+{
+	return self->tid % slots.n;
+}
+
+int bri_slots_take(struct bri_thread *self, struct bri_slots slots)
+{
+	uint32_t i = first_of(self, slots);
+
+	for (uint32_t left = slots.n; left > 0; left--, i = i + 1 == slots.n ? 0 : i + 1) {
+		int r = is_free(&slots.row[i]) ? bri_lock_acquire(self, &slots.row[i], 0) :
+						 -ETIMEDOUT;
+
+		if (r != -ETIMEDOUT)
+			return r;
+	}
+	return -ETIMEDOUT;
+}
+
+brood_lock *bri_slots_mine(const struct bri_thread *self, struct bri_slots slots)
+{
+	uint32_t i = first_of(self, slots);
+
+	for (uint32_t left = slots.n; left > 0; left--, i = i + 1 == slots.n ? 0 : i + 1)
+		if (bri_lock_is_mine(self, &slots.row[i]))
+			return slots.row + i;
+	return NULL;
+}
+
+bool bri_slot_watch(brood_lock *slot, uint32_t *ret_seen)
+{
+	uint32_t seen = bri_lock_load(slot);
+
+	while (BRI_TID(seen) != 0) {
+		if (seen & BRI_WAITERS ||
+		    __atomic_compare_exchange_n(bri_lock_word(slot), &seen, seen | BRI_WAITERS,
+						false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+			*ret_seen = seen | BRI_WAITERS;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Sleeps until one of them changes; at once if one is free. */
+static int wait_for_any(struct bri_slots slots, int64_t deadline)
+{
+	struct bri_watch watches[BRI_MOST_WATCHES];
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < slots.n; i++) {
+		uint32_t seen;
+
+		if (!bri_slot_watch(&slots.row[i], &seen))
+			return 0;
+		if (n < BRI_MOST_WATCHES)
+			watches[n] = (struct bri_watch){ bri_lock_word(&slots.row[i]), seen };
+		n++;
+	}
+	return bri_futex_wait_any(watches, n, deadline);
+}
+
+int bri_slots_wait(struct bri_thread *self, struct bri_slots slots, int64_t deadline)
+{
+	int slept = 0;
+
+	for (;;) {
+		int r = bri_slots_take(self, slots);
+
+		if (r != -ETIMEDOUT)
+			return r;
+		if (deadline == 0 || slept < 0)
+			return slept < 0 ? slept : r;
+		slept = wait_for_any(slots, deadline);
+	}
+}
+
+int bri_slot_drain(brood_lock *slot, int64_t deadline)
+{
+	uint32_t seen;
+	int r = 0;
+
+	while (bri_slot_watch(slot, &seen)) {
+		if (r < 0 || deadline == 0)
+			return r < 0 ? r : -ETIMEDOUT;
+		r = bri_futex_wait(bri_lock_word(slot), seen, deadline);
+	}
+	return 0;
+}

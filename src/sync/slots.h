@@ -1,0 +1,31 @@
+/* sync/slots.h - a row of locks of which one takes any that is free
+ *
+ * The table of holders of permits and of readers: each slot is a robust lock, so a dead holder's is free at once.
+ * One thread at a time waits for a slot to become free, under a lock of the table's owner; so a slot's word has
+ * one sleeper, and a killed one is followed by the next of that lock. */
+#ifndef SYNC_SLOTS_H
+#define SYNC_SLOTS_H
+
+#include "sync/robust.h"
+
+struct bri_slots {
+	brood_lock *row;
+	uint32_t n;
+};
+
+/* Takes a free slot: 0, BROOD_OWNER_DIED, -ETIMEDOUT (there is none), -ENOLCK. */
+int bri_slots_take(struct bri_thread *self, struct bri_slots slots);
+
+/* The same, to a deadline; one thread at a time. */
+int bri_slots_wait(struct bri_thread *self, struct bri_slots slots, int64_t deadline);
+
+/* A slot that this thread has, or NULL. */
+brood_lock *bri_slots_mine(const struct bri_thread *self, struct bri_slots slots);
+
+/* Waits until nobody has the slot: 0, -ETIMEDOUT. One thread at a time. */
+int bri_slot_drain(brood_lock *slot, int64_t deadline);
+
+/* Notes that somebody will sleep on the slot while its word is *ret_seen. False: nobody has it. */
+bool bri_slot_watch(brood_lock *slot, uint32_t *ret_seen);
+
+#endif
