@@ -1,0 +1,88 @@
+/* ipc/queue.h - how a queue lies in memory
+ *
+ * A ring of bytes between two sides, put and get; a third one, done, counts finished work. A side is changed
+ * under its lock, by one commit:
+ *
+ *	at[]   two states, of which the one that counts is named by the lowest bit of the count of commits. The
+ *	       next one is written into the other; so a commit is one change of `word`, and a
+ *	       killed owner of the lock leaves nothing to repair.
+ *	word   the count of commits, times two, and ASLEEP: the leader of those who wait for this side to move
+ *	       sleeps on the word, or is about to.
+ *	gate   a lock, whose owner is that side's leader: who waits, to operate this side, for the other to move. It
+ *	       holds the gate while it sleeps, not the lock: nobody who finds something to do waits for it.
+ *
+ * ASLEEP is set by the leader, any time, and taken away only by a commit, under the lock, in the step in which it
+ * counts and wakes: adding 1 carries it into the count. README.md goes through all of this kill by kill. */
+#ifndef IPC_QUEUE_H
+#define IPC_QUEUE_H
+
+#include <brood/queue.h>
+#include <brood/segment.h>
+
+#include "sync/robust.h"
+
+#define BRI_STAMP_QUEUE BRI_STAMP('q', 0x10 | BRI_WORD)
+
+#define BRI_QUEUE_ASLEEP UINT32_C(1)
+#define BRI_QUEUE_COMMIT UINT32_C(2)
+
+/* What a side has come to. All of it only ever grows. */
+struct bri_mark {
+	uint64_t items; /* messages that were put, taken, or finished */
+	uint64_t bytes; /* … of the ring */
+	uint64_t stop;  /* of put: closed; of get: about to be, and who waits to put finishes it */
+};
+
+/* Blocks of 128 bytes, since processors fetch lines of 64 in pairs. */
+struct bri_side {
+	brood_lock lock;
+	uint64_t seen_items,
+		seen_bytes; /* of the other side, as last seen; may lag. For the lock's owner */
+	uint64_t spare[5];
+	struct bri_mark at[2];
+	uint32_t word;
+	uint32_t spare_word[19];
+	brood_lock gate;
+	uint64_t spare_gate[7];
+};
+_Static_assert(sizeof(struct bri_side) == 384, "three blocks");
+
+struct bri_queue_memory {
+	uint64_t stamp;
+	uint64_t items; /* limits; items: UINT64_MAX is none */
+	uint64_t bytes; /* … of the ring, which may be larger */
+	uint64_t ring;  /* its size, a power of two; it lies behind this */
+	uint64_t spare[4];
+	struct bri_side put, get, done;
+};
+_Static_assert(offsetof(struct bri_queue_memory, put) == 64,
+	       "a segment's data begins 64 bytes into a block");
+
+struct brood_queue {
+	_Atomic(unsigned) refs;
+	brood_segment *segment; /* owned */
+	struct bri_queue_memory *memory;
+	unsigned char *ring;
+	uint64_t mask, bytes, items; /* as in memory, where others could write over them */
+};
+
+/* A message in the ring: its size, and its bytes rounded up to 8. It goes on at the ring's start when it reaches the end. */
+static inline uint64_t bri_record_size(uint64_t size)
+{
+	return sizeof(uint64_t) + ((size + 7) & ~UINT64_C(7));
+}
+
+/* The state of a side, for who does not hold its lock: one that was true during the call. */
+struct bri_mark bri_side_look(const struct bri_side *side);
+
+/* 0, or why the calling thread cannot use it. */
+static inline int bri_queue_check(const struct bri_thread *self, const brood_queue *queue)
+{
+	if (queue == NULL)
+		return -EINVAL;
+	if (self == NULL)
+		return -ENOTSUP;
+	return bri_check(self, queue->memory, BRI_STAMP_QUEUE);
+}
+
+#endif
