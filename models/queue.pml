@@ -1,0 +1,386 @@
+/* The queue of src/ipc/queue.c: producers put messages into a ring of CAP, consumers get them until it is closed, one more
+ * closes it; up to KILLS of them die, at any step. The locks are taken for what models/lock.pml shows of them: a dead
+ * owner's is free, and the next goes on.
+ *
+ * There are two sides, put (0) and get (1). Each has a lock, under which its state is changed by one commit; a gate,
+ * which its leader holds who sleeps; and a word, commits and ASLEEP, on which the leader of the other side sleeps.
+ *
+ * TORN         the other side is looked at in three steps, as it is, and not in one: more states, and as good
+ * TIMED        the second of each kind waits to a timeout
+ *
+ * Shown: each message is taken once, in order; none that was committed is lost; and when nothing more happens, no
+ * consumer sleeps while there is a message or the end, no producer while there is room or the end, and nobody at
+ * all when the closer came through.
+ *
+ * APART        a commit first and the wake later, without insurance: must be found
+ * FLAG         … with insurance, which wants a word that says ASLEEP and nothing else, so that a leader on its way to
+ *              sleep does not see the commit of a killed one, and comes too late for the kernel's wake: must be found
+ * LOOK_FIRST   the leader looks before it notes which commit it has seen: must be found
+ * NO_GATE      all sleep on the word, and one is woken: must be found
+ * EARLY        the commit comes before what it says is complete: must be found
+ * CLEAR        a leader that goes takes ASLEEP away: must be found
+ * ONE_STATE    a commit overwrites the state instead of turning to the other one: must be found
+ * NO_FINISH    nobody finishes what a dead closer began: must be found
+ * PUT_FIRST    the closer tells those who get before those who put: must be found */
+#ifndef PRODUCERS
+#define PRODUCERS 2
+#endif
+#ifndef CONSUMERS
+#define CONSUMERS 2
+#endif
+#ifndef MESSAGES
+#define MESSAGES 1 /* of each producer */
+#endif
+#ifndef CAP
+#define CAP 1
+#endif
+#ifndef KILLS
+#define KILLS 1
+#endif
+#ifndef CLOSERS
+#define CLOSERS 1
+#endif
+#define N (PRODUCERS + CONSUMERS + CLOSERS)
+#define PUT 0
+#define GET 1
+#define AT(side, count) ((side) * 2 + ((count) & 1))
+
+byte owner[2], gate[2];
+byte count[2];
+bool asleep[2];
+byte items[4]; /* by AT */
+bool stop[4];  /* of put: closed; of get: about to be */
+byte ring[CAP];
+byte sleeps[N + 1]; /* 0: awake; else 1 + the side on whose word it sleeps */
+byte insured[N + 1];
+byte takes[PRODUCERS * MESSAGES + 1];
+byte put_order[PRODUCERS * MESSAGES + 1], put_n, got_n;
+byte kills, budget;
+byte confirmed; /* messages, to those who put them */
+bool told, closer_is_through; /* of the end */
+
+#define MAY_DIE :: atomic { kills < budget -> kills++; goto dead }
+#define STEP(what) if :: atomic { what } MAY_DIE fi
+
+inline wake_one(side)
+{
+	if
+	:: sleeps[1] == 1 + side -> sleeps[1] = 0
+	:: sleeps[2] == 1 + side -> sleeps[2] = 0
+#if PRODUCERS + CONSUMERS > 2
+	:: sleeps[3] == 1 + side -> sleeps[3] = 0
+#endif
+#if PRODUCERS + CONSUMERS > 3
+	:: sleeps[4] == 1 + side -> sleeps[4] = 0
+#endif
+	:: else -> skip
+	fi
+}
+
+/* The one step that shows a change to all, with what a reader of this model wants to know of it. */
+inline turn(side)
+{
+	count[side] = (count[side] + 1) % 64;
+	if
+	:: done && side == PUT -> put_n++; put_order[put_n] = message
+	:: done && side == GET -> got_n++; takes[message]++; assert(takes[message] == 1 && put_order[got_n] == message)
+	:: else -> skip
+	fi
+}
+
+/* Under the lock of the side; `done`: with a message. */
+inline commit(side)
+{
+#if defined(APART) || defined(FLAG)
+	STEP(insured[me] = 1 + side);
+	STEP(turn(side));
+	if
+	:: atomic {
+		if
+		:: asleep[side] -> asleep[side] = false; wake_one(side)
+		:: else -> skip
+		fi
+	}
+	MAY_DIE
+	fi;
+	STEP(insured[me] = 0)
+#else
+	do
+	:: true ->
+		STEP(was_asleep = asleep[side]);
+		if
+		:: atomic {
+			turned = true;
+			if
+			:: was_asleep && asleep[side] -> /* the kernel's step: ASLEEP is 1, and adding 1 carries it into the count */
+				turn(side);
+				asleep[side] = false;
+				wake_one(side)
+			:: was_asleep && !asleep[side] -> asleep[side] = true; wake_one(side) /* what was added is taken for ASLEEP */
+			:: !was_asleep && !asleep[side] -> turn(side) /* compare and swap */
+			:: else -> turned = false
+			fi
+		}
+		MAY_DIE
+		fi;
+		if
+		:: turned -> break
+		:: else -> skip
+		fi
+	od
+#endif
+}
+
+#define WRITE_STATE(side) \
+	items[AT(side, count[side] + 1)] = mine + done; \
+	stop[AT(side, count[side] + 1)] = end || stop[AT(side, count[side])]
+
+/* One look under the lock: `done`, or `end`, or neither. */
+inline operate(side, other)
+{
+	if
+	:: atomic { owner[side] == 0 -> owner[side] = me }
+	MAY_DIE
+	fi;
+	mine = items[AT(side, count[side])];
+#ifdef TORN
+	do
+	:: STEP(seen = count[other]);
+		STEP(theirs = items[AT(other, seen)]; end = stop[AT(other, seen)]);
+		if
+		:: seen == count[other] -> break
+		:: else -> skip
+		fi
+	od;
+#else
+	STEP(seen = count[other]; theirs = items[AT(other, seen)]; end = stop[AT(other, seen)]);
+#endif
+	done = (side == PUT -> mine - theirs < CAP : mine != theirs);
+	if
+	:: side == PUT && stop[AT(side, count[side])] -> end = true; done = false
+	:: done -> end = false;
+		if
+		:: side == GET -> STEP(message = ring[mine % CAP])
+#ifndef EARLY
+		:: else -> STEP(ring[mine % CAP] = message)
+#else
+		:: else -> skip
+#endif
+		fi;
+#ifdef ONE_STATE
+		STEP(items[AT(side, count[side])] = mine + 1);
+		STEP(items[AT(side, count[side] + 1)] = mine + 1);
+#else
+		STEP(WRITE_STATE(side));
+#endif
+		commit(side)
+#ifdef EARLY
+		;
+		if
+		:: side == PUT -> STEP(ring[mine % CAP] = message)
+		:: else -> skip
+		fi
+#endif
+#ifndef NO_FINISH
+	:: side == PUT && !done && end -> STEP(WRITE_STATE(side)); commit(side)
+#endif
+	:: else -> skip
+	fi;
+	STEP(owner[side] = 0)
+}
+
+#ifdef FLAG
+#define SAME true
+#else
+#define SAME count[other] == noted
+#endif
+
+/* `done` or `end` in the end, or neither: its time was over. */
+inline transfer(side, other)
+{
+	operate(side, other);
+	if
+	:: !done && !end ->
+#ifndef NO_GATE
+endgate:	if
+		:: atomic { gate[side] == 0 -> gate[side] = me }
+		MAY_DIE
+		fi;
+#endif
+		do
+		:: true ->
+#ifdef LOOK_FIRST
+			operate(side, other);
+			STEP(noted = count[other]);
+#else
+			STEP(noted = count[other]);
+			operate(side, other);
+#endif
+			if
+			:: done || end -> break
+			:: else -> skip
+			fi;
+			STEP(asleep[other] = true; seen = count[other]);
+			if
+			:: seen != noted -> skip
+			:: else ->
+				if
+				:: atomic { /* the kernel compares and queues */
+					if
+					:: SAME && asleep[other] -> sleeps[me] = 1 + other
+					:: else -> skip
+					fi
+				}
+				MAY_DIE
+				fi;
+endasleep:			if /* the watcher says whether it may */
+				:: sleeps[me] == 0 -> skip
+				:: timed && sleeps[me] != 0 -> STEP(sleeps[me] = 0); break
+				MAY_DIE
+				fi
+			fi
+		od;
+#ifdef CLEAR
+		STEP(asleep[other] = false);
+#endif
+		STEP(gate[side] = (gate[side] == me -> 0 : gate[side]))
+	:: else -> skip
+	fi
+}
+
+inline die()
+{
+	sleeps[me] = 0;
+	if :: owner[PUT] == me -> owner[PUT] = 0 :: else -> skip fi;
+	if :: owner[GET] == me -> owner[GET] = 0 :: else -> skip fi;
+	if :: gate[PUT] == me -> gate[PUT] = 0 :: else -> skip fi;
+	if :: gate[GET] == me -> gate[GET] = 0 :: else -> skip fi;
+#ifdef FLAG
+	if
+	:: insured[me] == 1 + PUT -> wake_one(PUT)
+	:: insured[me] == 1 + GET -> wake_one(GET)
+	:: else -> skip
+	fi;
+#endif
+	insured[me] = 0
+}
+
+#define LOCALS byte seen, noted, mine, theirs, message, n; bool done, end, was_asleep, turned
+
+proctype producer(byte me; bool timed)
+{
+	LOCALS;
+
+	for (n : 1 .. MESSAGES) {
+		message = (me - 1) * MESSAGES + n;
+		transfer(PUT, GET);
+		if
+		:: done -> confirmed++
+		:: else -> told = told || end; break
+		fi
+	}
+	goto over;
+dead:
+	atomic { die() };
+over:
+	skip
+}
+
+proctype consumer(byte me; bool timed)
+{
+	LOCALS;
+
+	do
+	:: true ->
+		transfer(GET, PUT);
+		if
+		:: !done -> break
+		:: else -> skip
+		fi
+	od;
+	goto over;
+dead:
+	atomic { die() };
+over:
+	skip
+}
+
+/* Ends one side. */
+inline shut(side)
+{
+	if
+	:: atomic { owner[side] == 0 -> owner[side] = me }
+	MAY_DIE
+	fi;
+	mine = items[AT(side, count[side])];
+	if
+	:: !stop[AT(side, count[side])] -> STEP(WRITE_STATE(side)); commit(side)
+	:: else -> skip
+	fi;
+	STEP(owner[side] = 0)
+}
+
+proctype closer(byte me)
+{
+	LOCALS;
+
+	done = false;
+	end = true;
+#ifdef PUT_FIRST
+	shut(PUT);
+	shut(GET);
+#else
+	shut(GET); /* this wakes who waits for room, and is the sign to finish what follows */
+	shut(PUT);
+#endif
+	closer_is_through = true;
+	goto over;
+dead:
+	atomic { die() };
+over:
+	skip
+}
+
+#define NOW(what, side) what[AT(side, count[side])]
+
+/* When nothing more happens. */
+proctype watcher()
+{
+	byte i;
+
+	timeout ->
+	atomic {
+		assert(NOW(items, PUT) == put_n && NOW(items, GET) == got_n && confirmed <= put_n);
+		for (i : 1 .. N) {
+			assert(sleeps[i] == 0 || !(closer_is_through || told));
+			assert(sleeps[i] != 1 + PUT || (NOW(items, PUT) == NOW(items, GET) && !NOW(stop, PUT)));
+			assert(sleeps[i] != 1 + GET || (NOW(items, PUT) - NOW(items, GET) == CAP && !NOW(stop, GET) && !NOW(stop, PUT)))
+		}
+	}
+}
+
+init {
+	bool timed;
+
+	atomic {
+		/* each number of deaths by itself: who sleeps for ever could else still be killed, and go on no more */
+		select(budget : 0 .. KILLS);
+#ifdef TIMED
+		timed = true;
+#endif
+		run producer(1, false);
+#if PRODUCERS > 1
+		run producer(2, timed);
+#endif
+#if CONSUMERS
+		run consumer(PRODUCERS + 1, false);
+#endif
+#if CONSUMERS > 1
+		run consumer(PRODUCERS + 2, timed);
+#endif
+#if CLOSERS
+		run closer(N);
+#endif
+		run watcher()
+	}
+}
