@@ -151,7 +151,8 @@ def main():
     if len(sys.argv) < 5:
         print(__doc__, file=sys.stderr)
         return 2
-    Run.spawner, HOST, STAY, LEAVE = (sys.argv.pop(1) for _ in range(4))
+    Run.command = [sys.argv.pop(1)]
+    HOST, STAY, LEAVE = (sys.argv.pop(1) for _ in range(3))
     if not can_trace():
         return 77
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""System calls of the server or of the keeper fail under load, now and then; see serving.py for the rules.
+"""serve_syscalls.py server|keeper - system calls of one of the two fail under load, now and then
+
+See serving.py for the rules.
 
 strace is attached to the threads of one of the two (not to jobs, whose faults are their own), makes every
 n-th of the named calls fail, and goes. What may be promised of that time is less than usual:
@@ -12,7 +14,8 @@ All else holds: nobody crashes, no 202 is forgotten, nothing runs twice, every j
 request to an answer. When strace is gone a new job succeeds. Only errors that the kernel has for a call are
 tried: an eventfd is never full, so `write` of the server is not among them.
 
-BROOD_TEST_LONG=1 tries each for longer, several times.
+BROOD_TEST_LONG=1 tries each for longer, several times. Nearly all of that is waiting, so the two are tests of their own, side by
+side.
 """
 import random
 import sys
@@ -25,6 +28,7 @@ from server import is_alive
 from traced import can_trace
 
 TIMES, SECONDS = (3, 3) if LONG else (1, 0.5)
+WHO = None
 
 
 def pid_of(server, who):
@@ -74,7 +78,7 @@ class Syscalls(unittest.TestCase):
 
     def test_calls_that_fail(self):
         for name, (who, calls, error, step, is_short) in CASES.items():
-            if LONG or is_short:
+            if who == WHO and (LONG or is_short):
                 with self.subTest(name):
                     self.case(who, calls, error, step)
                 self.doCleanups()
@@ -85,4 +89,5 @@ def main():
 
 
 if __name__ == '__main__':
+    WHO = sys.argv.pop(1)
     sys.exit(main())

@@ -11,17 +11,12 @@ By default each call, told apart by process and purpose, fails once with one or 
 BROOD_TEST_LONG=1 each of its first MOST occurrences with all of them (a helper looks at every process
 of the machine, call by call).
 """
-import concurrent.futures
-import errno
 import os
-import re
 import sys
 import unittest
 
-from traced import FALLBACK, OLD, Run, can_trace
-
-LONG = os.environ.get('BROOD_TEST_LONG') == '1'
-MOST = 35
+from failing import Failing
+from traced import OLD, Run, can_trace
 
 # What each call may fail with; the first one or two are tried by default.
 ERRORS = {
@@ -36,9 +31,11 @@ ERRORS = {
     'fcntl F_DUPFD_CLOEXEC': ['EMFILE', 'EINVAL'],
     'fcntl F_GETFD': ['EBADF'],
     'fcntl F_SETFD': ['EBADF'],
+    'fcntl F_SETPIPE_SZ': ['EPERM', 'EBUSY', 'ENOMEM'],
     'getdents64': ['ENOENT'],
     'getpriority': ['ESRCH'],
     'getrandom': ['EAGAIN'],
+    'getpgid': ['ESRCH', 'EPERM'],
     'kill': ['EPERM', 'ESRCH'],
     'madvise': ['EINVAL'],
     'mmap': ['ENOMEM'],
@@ -66,6 +63,7 @@ OTHER_ERRORS = ['EPERM', 'ENOMEM']
 
 # Where success is right all the same, and why: (process, call, error or None for any).
 LOADING = 'the C library starting the helper: without it, or the start is refused'
+DATABASE = 'the C library asks another source, or knows no such name'
 ALLOWED = {
     ('parent', 'getrandom', None): 'malloc does without',
     ('parent', 'mmap', None): 'the page of the fork generation: the pid tells nearly as much',
@@ -84,6 +82,8 @@ ALLOWED = {
     ('parent', 'sendto', 'EINTR'): 'repeated',
     ('parent', 'ppoll', 'EINTR'): 'repeated',
     ('parent', 'waitid', 'EINTR'): 'repeated',
+    ('parent', 'getpgid', None): 'the program is signalled beside its group',
+    ('parent', 'kill', 'ESRCH'): 'the program is signalled beside its group',
     ('parent', 'recvfrom last', None): 'the record is lost with what the helper said last',
     ('child', 'umask', None): 'umask(2) cannot fail',
     ('child', 'close', None): 'the kernel has released the number all the same',
@@ -98,7 +98,6 @@ ALLOWED = {
     ('helper', 'prctl PR_SET_NAME', None): 'the name is for people',
     ('helper', 'rt_sigaction', None): 'it is the default already, and it cannot happen',
     ('helper', 'rt_sigprocmask restore', None): 'nothing can be done about it, and it cannot happen',
-    ('helper', 'rt_sigprocmask', None): 'it cannot happen; a signal might end the helper',
     ('helper', 'clone3', 'ENOSYS'): 'clone is taken instead',
     ('helper', 'clone3', 'EPERM'): 'clone is taken instead',
     ('helper', 'close', None): 'the kernel has released the number all the same',
@@ -127,141 +126,54 @@ OTHER_WORDS = {
     ('helper', 'sendto', 'ENOBUFS'): {'EPROTO'},              # the helper could not tell
     ('helper', 'fcntl F_SETFD', 'EBADF'): {'EPROTO'},
 }
-# What is left behind by the injection itself: strace does not let the call happen.
-NOT_HAPPENED = {'close': 'descriptor', 'rt_sigprocmask restore': 'signal'}
-
-
-def errors_of(call):
-    found = ERRORS.get(call.purpose) or ERRORS.get(call.name) or OTHER_ERRORS
-    return found if LONG else found[:2]
-
-
-def judge(run, mode, call, error):
-    """None, or what is wrong with a run in which this call failed."""
-    hits = [hit for hit in run.trace.calls if hit.injected and not (mode.endswith(OLD) and hit.name in FALLBACK)]
-    if run.hung:
-        return f'hangs; it said {run.said!r}'
-    match = re.search(r'^(-?\d+) (\w+) (\d+)$', run.said, re.MULTILINE)
-    if not match:
-        return f'no verdict, status {run.status}; it said {run.said!r}'
-    result, step, code = int(match.group(1)), match.group(2), int(match.group(3))
-    if call.key() not in {hit.key() for hit in hits}:
-        return f'the call did not fail there, but in {[hit.key() for hit in hits]}'
-    if run.trace.astray:
-        return 'the call did not fail there alone'
-    excused = {NOT_HAPPENED[hit.purpose] for hit in hits if hit.purpose in NOT_HAPPENED}
-    left = [line for line in re.findall(r'^left (.*)$', run.said, re.MULTILINE)
-            if line.split()[0] not in excused]
-    if left:
-        return 'left behind: ' + ', '.join(left)
-    if result == 0:
-        if any(is_allowed(hit, error) for hit in hits):
-            return None
-        return 'it went well; if that is right, ALLOWED must say why'
-    right = {error} | set().union(*(OTHER_WORDS.get((*hit.key(), error), set()) for hit in hits))
-    if any(hit.process == 'loading' for hit in hits):
-        right.add('EPROTO')
-    if errno.errorcode.get(-result) not in right:
-        return f'failed with {errno.errorcode.get(-result)} at {step}, and not with {" or ".join(sorted(right))}'
-    if not mode.startswith('stop') and (step == 'none' or code != -result):
-        return f'failed with {result}, and brood_fail says {step} {code}'
-    return None
-
-
-def is_allowed(call, error):
-    if call.process == 'loading':
-        return LOADING
-    return ALLOWED.get((*call.key(), None)) or ALLOWED.get((*call.key(), error))
-
-
-def cases_of(mode):
-    """(call, error) to try, from one run in which nothing is made to fail."""
-    run = Run(mode)
-    if run.trace.marks != ['counted', 'begin', 'end'] or not re.search(r'^0 none 0$', run.said, re.MULTILINE):
-        raise RuntimeError(f'{mode}: without a fault it said {run.said!r}, marks {run.trace.marks}')
-    left = re.findall(r'^left .*$', run.said, re.MULTILINE)
-    if left:
-        raise RuntimeError(f'{mode}: without a fault {left}')
-    seen, cases = {}, []
-    # What succeeded first: a call that fails by itself (a folder without the program) shows less.
-    for call in sorted(run.trace.calls, key=lambda call: call.own_failure):
-        if mode.endswith(OLD) and call.name in FALLBACK:
-            continue
-        seen[call.key()] = seen.get(call.key(), 0) + 1
-        if seen[call.key()] <= (MOST if LONG else 1):
-            cases += [(call, error) for error in errors_of(call)]
-    return cases, set(seen)
-
-
-def try_case(case):
-    mode, call, error = case
-    wrong = None
-    # A helper that stops a tree looks at every process of the machine: its numbers may reach those of
-    # the spawner, which then has to count up further.
-    far = call.process == 'helper' and call.number > NEAR
-    for _ in range(3):  # scheduling decides how far a helper is when the second mark is written
-        run = Run(mode, [f'{call.name}:error={error}:when={call.number}'], far=far)
-        wrong = judge(run, mode, call, error)
-        if not wrong or 'did not fail there' not in wrong:
-            break
-    return wrong
-
-
-NEAR = 30  # below what tests/children/spawner counts up to
-
-
-class SpawnSyscalls(unittest.TestCase):
-    """Filled by make_tests()."""
-
-
 # The same function and the same number as in the process before it: strace cannot tell them apart,
 # and the first to fail is the only one.
 SHADOWED = {
     ('grandchild', 'rt_sigprocmask restore'): ('child', 'rt_sigprocmask restore'),
     ('grandchild', 'rt_sigaction'): ('child', 'rt_sigaction'),
+    ('grandchild', 'setpgid'): ('child', 'setpgid'),
 }
 
 
-def make_tests(modes):
-    cases, paths = [], {}
-    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for mode, (found, path) in zip(modes, pool.map(cases_of, modes)):
-            cases += [(mode, call, error) for call, error in found]
-            paths[mode] = path
-        verdicts = list(pool.map(try_case, cases))
-    failed = {mode: set() for mode in modes}
-    for number, ((mode, call, error), wrong) in enumerate(zip(cases, verdicts)):
-        missed = wrong is not None and 'did not fail there' in wrong
-        if missed and (call.key() in SHADOWED or LONG):
-            continue
-        if not missed:
-            failed[mode].add(call.key())
+class SpawnSyscalls(Failing):
+    errors, other_errors, allowed, other_words, shadowed = ERRORS, OTHER_ERRORS, ALLOWED, OTHER_WORDS, SHADOWED
 
-        def test(self, wrong=wrong):
-            self.assertIsNone(wrong)
-        name = f'test_{number:04}_{mode}_{call.process}_{call.purpose}_{call.number}_{error}'
-        setattr(SpawnSyscalls, re.sub(r'\W+', '_', name), test)
-    for mode in modes:
-        everywhere = set().union(*failed.values())
-        missing = sorted(key for key in paths[mode] - failed[mode] if SHADOWED.get(key) not in everywhere)
+    @classmethod
+    def is_allowed(cls, call, error):
+        if call.process == 'loading':
+            return LOADING
+        if call.process == 'database':
+            return DATABASE
+        return super().is_allowed(call, error)
 
-        def test_all(self, missing=missing):
-            self.assertEqual(missing, [], 'calls on the path that no run made fail')
-        setattr(SpawnSyscalls, re.sub(r'\W+', '_', f'test_every_call_of_{mode}_failed'), test_all)
+    @classmethod
+    def right_errors(cls, hits, error):
+        right = super().right_errors(hits, error)
+        if any(hit.process == 'loading' for hit in hits):
+            right.add('EPROTO')
+        if any(hit.process == 'database' for hit in hits):
+            right.add('ENOENT')
+        if any(hit.process == 'database' and hit.name == 'lseek' for hit in hits):
+            right.add('ESPIPE')  # so the C library reads that a file of it cannot be positioned
+        return right
+
+    @classmethod
+    def says_step(cls, mode):
+        return not mode.startswith('stop')
 
 
 def main():
     if len(sys.argv) < 2:
         print(__doc__, file=sys.stderr)
         return 2
-    Run.spawner = sys.argv.pop(1)
+    Run.command = [sys.argv.pop(1)]
     if not can_trace():
         return 77
-    modes = ['plain', 'inherit', 'contained', 'stop', 'stop-contained', 'plain' + OLD, 'inherit' + OLD,
-             'contained' + OLD]
+    modes = ['plain', 'inherit', 'join', 'setup', 'contained', 'join-contained', 'stop', 'stop-group', 'stop-contained',
+             'plain' + OLD, 'inherit' + OLD, 'setup' + OLD, 'contained' + OLD]
     if os.geteuid() == 0:
-        modes += ['ids', 'ids' + OLD]
-    make_tests(modes)
+        modes += ['ids', 'ids' + OLD, 'named']
+    SpawnSyscalls.make_tests(modes)
     unittest.main(verbosity=1)
     return 0
 

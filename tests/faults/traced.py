@@ -1,8 +1,9 @@
-"""The spawn path under strace: run tests/children/spawner, read what its processes call
+"""A path under strace: run tests/children/spawner or popener, read what their processes call
 
 Each call is known by its process and its purpose. The processes: "parent", the spawner; "child", from
 its clone to its exec; in contained modes "helper", after that exec, while "loading" its C library; and
-"grandchild", from the helper's clone to the program's exec. The program itself is not looked at, nor
+"grandchild", from the helper's clone to the program's exec. In the mode that looks a name up, what the
+C library asks for that in the parent is "database". The program itself is not looked at, nor
 the helper once it has told of the start, but for the modes that stop it.
 """
 import os
@@ -18,8 +19,10 @@ FALLBACK = ('clone3', 'close_range')
 
 # Calls that have no error, end the process, or fail in no way that strace can play (brk stays where it
 # is); sysinfo is asked by qsort, for long lists, and no answer is as good.
-NEVER_FAIL = {'brk', 'exit_group', 'getegid', 'geteuid', 'getgid', 'getpid', 'getppid', 'gettid', 'getuid',
-              'restart_syscall', 'rt_sigreturn', 'sysinfo'}
+NEVER_FAIL = {'brk', 'exit_group', 'getegid', 'geteuid', 'getgid', 'getpgrp', 'getpid', 'getppid', 'gettid',
+              'getuid', 'restart_syscall', 'rt_sigreturn', 'sysinfo'}
+# Modules of the user database end the process where these fail, which they cannot.
+NEVER_FAIL_THERE = {'futex', 'rt_sigprocmask'}
 
 
 def can_trace():
@@ -42,15 +45,17 @@ class Call:
 
 def purpose_of(name, arguments):
     """The name, with the argument that tells what the call is for."""
-    if name in ('fcntl', 'prctl'):
-        word = re.search(r'\b(F_[A-Z_]+|PR_[A-Z_]+)', arguments)
+    if name in ('fcntl', 'prctl', 'ioctl', 'epoll_ctl'):
+        word = re.search(r'\b(F_[A-Z_]+|PR_[A-Z_]+|EPOLL_CTL_[A-Z]+|FIONREAD|T[CI][A-Z]+)', arguments)
         purpose = f'{name} {word.group(1)}' if word else name
         return purpose + ' stdout' if purpose == 'fcntl F_GETFD' and arguments.startswith('1,') else purpose
     if name == 'mmap' and 'MAP_SHARED' in arguments:
         return 'mmap shared'
+    if name == 'mmap' and 'MAP_STACK' in arguments:
+        return 'mmap stack'
     if name == 'openat' and '"/proc' in arguments:
         return 'openat /proc'
-    if name == 'rt_sigprocmask' and re.match(r'SIG_SETMASK, ~?\[[^]]*\], +NULL', arguments):
+    if name == 'rt_sigprocmask' and re.match(r'SIG_(SETMASK|UNBLOCK), ~?\[[^]]*\], +NULL', arguments):
         return 'rt_sigprocmask restore'
     if name == 'recvfrom' and 'MSG_DONTWAIT' in arguments or name == 'sendto' and arguments.startswith('3, "\\3'):
         return name + ' last'
@@ -61,8 +66,8 @@ class Trace:
     """The calls of the path, in their order; the marks seen; and whether an injection hit the spawner
     where it is neither on the path nor counting up."""
 
-    def __init__(self, text, main, stopping):
-        self.stopping = stopping
+    def __init__(self, text, main, stopping, naming):
+        self.stopping, self.naming = stopping, naming
         self.calls, self.marks, self.astray = [], [], False
         self.order, self.loaded, self.counts, self.open = [main], {}, {}, {}
         for line in text.split('\n'):
@@ -100,9 +105,13 @@ class Trace:
             process = 'helper' if self.stopping else 'program'
         if process == 'helper' and name == 'sendto' and '"\\1\\0' in arguments:
             self.loaded[pid] = 'keeping'
+        if process == 'parent' and self.marks == ['counted', 'begin']:
+            self.naming &= name != 'madvise'  # the first call of ours after the look-up
+            process = 'database' if self.naming else process
         call = Call(process, name, counts[name])
         self.open[pid] = (call, arguments if '<unfinished' in arguments else '')
-        if self.marks == ['counted', 'begin'] and process != 'program' and name not in NEVER_FAIL:
+        if self.marks == ['counted', 'begin'] and process != 'program' and name not in NEVER_FAIL and not (
+                process == 'database' and name in NEVER_FAIL_THERE):
             self.calls.append(call)
         if '<unfinished' not in arguments:
             self.finish(pid, arguments)
@@ -122,8 +131,8 @@ class Trace:
 
 
 class Run:
-    """One run of the spawner under strace."""
-    spawner = ''
+    """One run under strace of `command`, with the mode behind it."""
+    command = []
 
     def __init__(self, mode, injections=(), far=False):
         self.words = ['far'] if far else []
@@ -139,11 +148,11 @@ class Run:
                     command += ['-e', f'inject={name}:error=ENOSYS']
             main = self.execute(mode, command)
             with open(path, encoding='utf-8', errors='replace') as file:
-                self.trace = Trace(file.read(), main, mode.startswith('stop'))
+                self.trace = Trace(file.read(), main, mode.startswith('stop'), mode.startswith('named'))
 
     def execute(self, mode, command):
         """Starts the spawner, which stops itself; attaches strace; lets it go."""
-        spawner = subprocess.Popen([self.spawner, mode, *self.words], stdin=subprocess.DEVNULL,
+        spawner = subprocess.Popen([*self.command, mode, *self.words], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                    start_new_session=True)
         os.waitid(os.P_PID, spawner.pid, os.WSTOPPED)

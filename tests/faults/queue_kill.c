@@ -1,0 +1,677 @@
+/* queue_kill [--stride N] [--limit MS] [--reached FILE] [NAME...] - the users of a queue, killed at every instruction
+ *
+ * As sync_kill does with locks. After each kill all messages that were put are counted for: each is whole, comes
+ * once and in order, one at most is missing with a killed getter; and whoever sleeps is woken by what
+ * there is to do, by nobody else. Closes with
+ *
+ *	every-instruction: operations=N kills=N failures=N
+ */
+#include <brood/brood.h>
+
+#include "ipc/queue.h"
+#include "scenarios.h"
+
+#define LONG (60 * BROOD_SEC)
+
+static struct shared {
+	int here, go, over, done, ended, wrong; /* counted up by the processes */
+	int from_victim,
+		numbers; /* messages of the victim that survivors have got; a bit for each */
+} * s;
+static brood_queue *q;
+static pid_t first, second;
+
+/* ---- messages: whoever reads one sees whether it is whole */
+
+struct message {
+	int64_t of, n, sum;
+};
+enum { HARNESS = 1, SURVIVOR, VICTIM };
+
+static struct message message_of(int64_t of, int64_t n)
+{
+	return (struct message){ of, n, of * 1000003 + n * 7 };
+}
+
+static void look_at(const struct message *message, ssize_t size)
+{
+	struct message right = message_of(message->of, message->n);
+
+	if (size != sizeof(*message) || message->sum != right.sum)
+		up(&s->wrong);
+	if (message->of != VICTIM)
+		return;
+	if (__atomic_fetch_or(&s->numbers, 1 << message->n, __ATOMIC_SEQ_CST) & 1 << message->n)
+		up(&s->wrong); /* twice */
+	up(&s->from_victim);
+}
+
+static int put_as(int64_t of, int64_t n, int64_t timeout_ns)
+{
+	struct message message = message_of(of, n);
+
+	return brood_queue_put(q, &message, sizeof(message), timeout_ns);
+}
+
+static void harness_puts(void)
+{
+	if (put_as(HARNESS, 0, limit_ns) != 0)
+		up(&s->wrong);
+}
+
+static bool harness_gets(void)
+{
+	struct message message;
+	ssize_t n = brood_queue_get(q, &message, sizeof(message), limit_ns);
+
+	if (n < 0)
+		return false;
+	/* nobody else gets, but those who have said so */
+	if (message.of == VICTIM && message.n != get(&s->from_victim))
+		up(&s->wrong); /* out of order */
+	look_at(&message, n);
+	return true;
+}
+
+/* ---- survivors */
+
+static void get_one(void)
+{
+	struct message message;
+	ssize_t n = brood_queue_get(q, &message, sizeof(message), LONG);
+
+	if (n >= 0)
+		look_at(&message, n);
+	up(n >= 0 ? &s->done : n == -EPIPE ? &s->ended : &s->wrong);
+}
+
+static void put_one(void)
+{
+	int r = put_as(SURVIVOR, 0, LONG);
+
+	up(r == 0 ? &s->done : r == -EPIPE ? &s->ended : &s->wrong);
+}
+
+static void join_it(void)
+{
+	up(brood_queue_join(q, LONG) == 0 ? &s->done : &s->wrong);
+}
+
+static void hold_putting_side(void)
+{
+	brood_lock_acquire(&q->memory->put.lock, LONG);
+	up(&s->here);
+	await(&s->go);
+	brood_lock_release(&q->memory->put.lock);
+	up(&s->over);
+}
+
+static pid_t start_asleep(void (*body)(void))
+{
+	pid_t pid = start(body);
+
+	await_asleep(pid);
+	return pid;
+}
+
+static void one_gets(void)
+{
+	first = start_asleep(get_one);
+}
+
+static void two_get(void)
+{
+	one_gets();
+	second = start_asleep(get_one);
+}
+
+static void one_puts(void)
+{
+	first = start_asleep(put_one);
+}
+
+static void two_put(void)
+{
+	one_puts();
+	second = start_asleep(put_one);
+}
+
+static void one_joins(void)
+{
+	first = start_asleep(join_it);
+}
+
+static void two_join(void)
+{
+	one_joins();
+	second = start_asleep(join_it);
+}
+
+/* ---- queues to begin with */
+
+static void remake(brood_queue_opts opts)
+{
+	brood_queue_unref(q);
+	if (brood_queue_new(&opts, &q) < 0) {
+		fprintf(stderr, "no queue\n");
+		exit(2);
+	}
+}
+
+static void one_in_it(void)
+{
+	harness_puts();
+}
+
+static void two_in_it(void)
+{
+	harness_puts();
+	harness_puts();
+}
+
+static void full(void)
+{
+	remake((brood_queue_opts){ .items = 1 });
+	harness_puts();
+}
+
+/* Positions near the ring's end: the next message is in two pieces. */
+static void near_the_end(void)
+{
+	remake((brood_queue_opts){ .bytes = 248 });
+	for (int i = 0; i < 7; i++) {
+		harness_puts();
+		harness_gets();
+	}
+	brood_queue_put(q, NULL, 0, 0);
+	brood_queue_get(q, NULL, 0, 0);
+	brood_queue_put(q, NULL, 0, 0);
+	brood_queue_get(q, NULL, 0, 0);
+}
+
+static void one_near_the_end(void)
+{
+	near_the_end();
+	harness_puts();
+}
+
+/* A closer was killed between its two steps. */
+static void full_and_half_closed(void)
+{
+	struct bri_side *side;
+
+	full();
+	side = &q->memory->get;
+	side->at[1] = (struct bri_mark){ side->at[0].items, side->at[0].bytes, 1 };
+	side->word = BRI_QUEUE_COMMIT;
+}
+
+static void busy(void)
+{
+	start(hold_putting_side);
+	until(&s->here, 1);
+}
+
+static void let_go(void)
+{
+	s->go = 1;
+}
+
+/* ---- what the victim does */
+
+static int64_t victims_number;
+
+static void victim_puts(void)
+{
+	put_as(VICTIM, victims_number++, BROOD_FOREVER);
+}
+
+static void victim_puts_two(void)
+{
+	victim_puts();
+	victim_puts();
+}
+
+static void victim_puts_many(void)
+{
+	struct message messages[2] = { message_of(VICTIM, 0), message_of(VICTIM, 1) };
+	struct iovec all[2] = { { &messages[0], sizeof(messages[0]) },
+				{ &messages[1], sizeof(messages[1]) } };
+
+	brood_queue_put_many(q, all, 2, BROOD_FOREVER);
+}
+
+static void victim_puts_shortly(void)
+{
+	put_as(VICTIM, 0, BROOD_MSEC);
+}
+
+static void victim_tries_to_put(void)
+{
+	put_as(VICTIM, 0, 0);
+}
+
+static void victim_gets(void)
+{
+	struct message message;
+
+	brood_queue_get(q, &message, sizeof(message), BROOD_FOREVER);
+}
+
+static void victim_gets_many(void)
+{
+	struct message messages[2];
+	struct iovec all[2];
+
+	brood_queue_get_many(q, messages, sizeof(messages), all, 2, BROOD_FOREVER);
+}
+
+static void victim_peeks(void)
+{
+	struct message message;
+
+	brood_queue_peek(q, &message, sizeof(message), BROOD_FOREVER);
+}
+
+static void victim_gets_shortly(void)
+{
+	struct message message;
+
+	brood_queue_get(q, &message, sizeof(message), BROOD_MSEC);
+}
+
+static void victim_closes(void)
+{
+	brood_queue_close(q);
+	brood_queue_close(q);
+}
+
+static void victim_finishes_task(void)
+{
+	brood_queue_task_done(q);
+}
+
+static void victim_finishes_two(void)
+{
+	brood_queue_task_done(q);
+	brood_queue_task_done(q);
+}
+
+static void victim_joins(void)
+{
+	brood_queue_join(q, BROOD_FOREVER);
+}
+
+static void victim_errs(void)
+{
+	static struct iovec none[1] = { { NULL, 1 } };
+	char buf[4];
+
+	brood_queue_put(NULL, NULL, 0, 0);
+	brood_queue_put(q, NULL, 1, 0);
+	brood_queue_put(q, buf, BROOD_QUEUE_BYTES + 1, 0);
+	brood_queue_put_many(q, none, 1, 0);
+	brood_queue_put_many(q, NULL, 1, 0);
+	brood_queue_get(NULL, NULL, 0, 0);
+	brood_queue_get(q, NULL, 1, 0);
+	brood_queue_get_many(q, buf, 4, NULL, 1, 0);
+	brood_queue_get(q, buf, sizeof(buf), 0);
+	brood_queue_peek(q, NULL, 0, 0);
+	brood_queue_close(NULL);
+	brood_queue_task_done(NULL);
+	brood_queue_join(NULL, 0);
+	brood_queue_join(q, 0);
+}
+
+/* ---- afterwards */
+
+static ssize_t committed(void)
+{
+	return brood_queue_unfinished(q);
+}
+
+static const char *settle(void)
+{
+	return get(&s->wrong) ? "a message is not what it was, or an operation failed" : NULL;
+}
+
+/* Takes all that is there, and sees that messages go through it still. */
+static const char *goes_on(void)
+{
+	int before;
+
+	while (brood_queue_size(q) > 0)
+		if (!harness_gets())
+			return "what is there is not to be had";
+	before = get(&s->done);
+	start(put_one);
+	start(get_one);
+	if (!until(&s->done, before + 2))
+		return "no message goes through it any more";
+	return settle();
+}
+
+/* Messages before, of which getting victims may have taken `most`. */
+static const char *has_all_but(ssize_t before, ssize_t most)
+{
+	ssize_t n = brood_queue_size(q);
+
+	if (n > before || n < before - most)
+		return "messages are lost, or too many";
+	return goes_on();
+}
+
+static const char *has_what_was_put(void)
+{
+	ssize_t n = committed(), before = get(&s->from_victim);
+
+	if (brood_queue_size(q) != n)
+		return "a message is lost";
+	while (brood_queue_size(q) > 0)
+		if (!harness_gets())
+			return "what is there is not to be had";
+	return get(&s->from_victim) != before + n ? "a message is lost" : goes_on();
+}
+
+static const char *has_what_was_put_at_last(void)
+{
+	let_go();
+	return until(&s->over, 1) ? has_what_was_put() : "the busy one does not end";
+}
+
+static const char *two_or_one(void)
+{
+	return has_all_but(2, 1);
+}
+
+static const char *two_or_none(void)
+{
+	return brood_queue_size(q) == 1 ? "half of a step was taken" : has_all_but(2, 2);
+}
+
+static const char *one_or_none(void)
+{
+	return has_all_but(1, 1);
+}
+
+static const char *still_two(void)
+{
+	return has_all_but(2, 0);
+}
+
+/* As many sleepers as messages that were put have them, by themselves. */
+static const char *sleepers_get(int sleepers)
+{
+	int n = (int)committed();
+
+	if (!until(&s->done, n < sleepers ? n : sleepers))
+		return "a getter sleeps beside a message";
+	for (; n < sleepers; n++)
+		harness_puts();
+	if (!until(&s->done, sleepers))
+		return "a getter sleeps on";
+	return goes_on();
+}
+
+static const char *one_has_it(void)
+{
+	return sleepers_get(1);
+}
+
+static const char *two_have_it(void)
+{
+	return sleepers_get(2);
+}
+
+/* The victim falls asleep: another comes behind it, and then one message. */
+static void follow_and_put(void)
+{
+	one_gets();
+	harness_puts();
+}
+
+static void put_two(void)
+{
+	two_in_it();
+}
+
+/* Whether the follower sleeps where it should not: on, beside a message. */
+static const char *follower_has_it(void)
+{
+	int64_t end = brood_now() + limit_ns;
+
+	if (first == 0)
+		follow_and_put();
+	while (brood_queue_size(q) > 0 && get(&s->done) == 0)
+		if (brood_now() > end)
+			return "a getter sleeps beside a message";
+	/* it has it, or the dead one took it along */
+	while (get(&s->done) == 0 && !is_asleep(first) && brood_now() < end)
+		nap();
+	if (get(&s->done) == 0)
+		harness_puts();
+	if (!until(&s->done, 1))
+		return "a getter sleeps on";
+	return goes_on();
+}
+
+/* Behind one that leads, with two messages. */
+static const char *leader_has_it(void)
+{
+	if (committed() == 0)
+		put_two();
+	if (!until(&s->done, 1))
+		return "a getter sleeps beside messages";
+	return goes_on();
+}
+
+static const char *later_one_has_it(void)
+{
+	int before = get(&s->done);
+
+	start(get_one);
+	harness_puts();
+	if (!until(&s->done, before + 1))
+		return "a getter sleeps on";
+	return goes_on();
+}
+
+static const char *sleeper_has_it(void)
+{
+	harness_puts();
+	if (!until(&s->done, 1))
+		return "a getter sleeps on";
+	return goes_on();
+}
+
+/* The victim waits for room: another comes behind it, and then there is room for one. */
+static void follow_and_make_room(void)
+{
+	one_puts();
+	harness_gets();
+}
+
+static void make_room(void)
+{
+	harness_gets();
+}
+
+/* Room comes, as often as need be: the follower gets in. */
+static const char *follower_is_in(void)
+{
+	int64_t end = brood_now() + limit_ns;
+
+	if (first == 0)
+		follow_and_make_room();
+	while (brood_queue_size(q) == 0 && get(&s->done) == 0)
+		if (brood_now() > end)
+			return "a putter sleeps beside room";
+	while (get(&s->done) == 0 && brood_now() < end)
+		if (s->from_victim == 0 && is_asleep(first) && brood_queue_size(q) == 1)
+			harness_gets();
+	if (get(&s->done) == 0)
+		return "a putter sleeps on";
+	return goes_on();
+}
+
+/* One that leads, and the victim behind it. */
+static const char *leader_is_in(void)
+{
+	int64_t end = brood_now() + limit_ns;
+
+	while (get(&s->done) == 0 && brood_now() < end)
+		if (brood_queue_size(q) == 1)
+			harness_gets();
+	return get(&s->done) == 0 ? "a putter sleeps on" : goes_on();
+}
+
+static void make_room_twice(void)
+{
+	harness_gets();
+	harness_gets();
+}
+
+static const char *two_are_in(void)
+{
+	int64_t end = brood_now() + limit_ns;
+	ssize_t size = brood_queue_size(q);
+
+	/* the victim's get made room for one of the two, or did not */
+	if (size == 0 && !until(&s->done, 1))
+		return "a putter sleeps beside room";
+	while (get(&s->done) < 2 && brood_now() < end)
+		if (brood_queue_size(q) == 1)
+			harness_gets();
+	return get(&s->done) < 2 ? "a putter sleeps on" : goes_on();
+}
+
+static const char *room_again(void)
+{
+	harness_gets();
+	return goes_on();
+}
+
+/* Nobody who waits is left behind the end. */
+static const char *two_ended(bool told)
+{
+	if (!told && brood_queue_close(q) != 0)
+		return "it cannot be closed";
+	if (!until(&s->ended, 2))
+		return "one sleeps on beside the end";
+	if (brood_queue_is_closed(q) != 1 && brood_queue_close(q) != 0)
+		return "it cannot be closed";
+	if (put_as(HARNESS, 0, 0) != -EPIPE)
+		return "a message goes in behind the end";
+	while (brood_queue_size(q) > 0)
+		if (!harness_gets())
+			return "what is there is not to be had";
+	start(get_one);
+	return until(&s->ended, 3) ? settle() : "the end does not come";
+}
+
+static const char *getters_ended(void)
+{
+	return two_ended(brood_queue_is_closed(q) == 1);
+}
+
+static const char *putters_ended(void)
+{
+	return two_ended(bri_side_look(&q->memory->get).stop != 0 || brood_queue_is_closed(q) == 1);
+}
+
+/* What a dead closer began is finished by a putter, the victim or the next. */
+static const char *end_was_finished(void)
+{
+	s->ended = 1; /* the victim, as it were */
+	first = start(put_one);
+	return two_ended(true);
+}
+
+static const char *joiners_went(int n)
+{
+	while (brood_queue_unfinished(q) > 0)
+		if (brood_queue_task_done(q) != 0)
+			return "tasks cannot be finished";
+	if (!until(&s->done, n))
+		return "one sleeps in join";
+	if (brood_queue_task_done(q) != -EINVAL)
+		return "tasks are counted wrongly";
+	return goes_on();
+}
+
+static const char *two_joiners_went(void)
+{
+	if (brood_queue_unfinished(q) == 0 && !until(&s->done, 2))
+		return "one sleeps in join though all is done";
+	return joiners_went(2);
+}
+
+static void follow_and_finish(void)
+{
+	one_joins();
+	brood_queue_task_done(q);
+}
+
+static const char *follower_joined(void)
+{
+	if (first == 0)
+		follow_and_finish();
+	return joiners_went(1);
+}
+
+/* clang-format off */
+static const struct scenario scenarios[] = {
+	{ "put alone", NULL, NULL, NULL, victim_puts, NULL, has_what_was_put, NULL, false },
+	{ "put first use", NULL, NULL, NULL, victim_puts, NULL, has_what_was_put, NULL, true },
+	{ "put in two pieces", near_the_end, NULL, NULL, victim_puts, NULL, goes_on, NULL, false },
+	{ "put many", NULL, NULL, NULL, victim_puts_many, NULL, has_what_was_put, NULL, false },
+	{ "put, one waits", NULL, NULL, one_gets, victim_puts, NULL, one_has_it, NULL, false },
+	{ "put two, two wait", NULL, NULL, two_get, victim_puts_two, NULL, two_have_it, NULL, false },
+	{ "put many, two wait", NULL, NULL, two_get, victim_puts_many, NULL, two_have_it, NULL, false },
+	{ "put beside a busy one", NULL, NULL, busy, victim_puts, let_go, has_what_was_put_at_last, NULL, false },
+	{ "put, no room, another behind", full, NULL, NULL, victim_puts, follow_and_make_room, follower_is_in, make_room, false },
+	{ "put behind another", full, NULL, one_puts, victim_puts, make_room_twice, leader_is_in, make_room, false },
+	{ "put to timeout", full, NULL, NULL, victim_puts_shortly, NULL, room_again, NULL, false },
+	{ "put behind another to timeout", full, NULL, one_puts, victim_puts_shortly, NULL, leader_is_in, NULL, false },
+	{ "put, try, no room", full, NULL, NULL, victim_tries_to_put, NULL, room_again, NULL, false },
+	{ "put finishes the end", full_and_half_closed, NULL, NULL, victim_puts, NULL, end_was_finished, NULL, false },
+	{ "get alone", two_in_it, NULL, NULL, victim_gets, NULL, two_or_one, NULL, false },
+	{ "get in two pieces", one_near_the_end, NULL, NULL, victim_gets, NULL, one_or_none, NULL, false },
+	{ "get many", two_in_it, NULL, NULL, victim_gets_many, NULL, two_or_none, NULL, false },
+	{ "get, two wait for room", full, NULL, two_put, victim_gets, NULL, two_are_in, NULL, false },
+	{ "get, none, another behind", NULL, NULL, NULL, victim_gets, follow_and_put, follower_has_it, harness_puts, false },
+	{ "get behind another", NULL, NULL, one_gets, victim_gets, put_two, leader_has_it, harness_puts, false },
+	{ "get to timeout", NULL, NULL, NULL, victim_gets_shortly, NULL, later_one_has_it, NULL, false },
+	{ "get behind another to timeout", NULL, NULL, one_gets, victim_gets_shortly, NULL, sleeper_has_it, NULL, false },
+	{ "peek", two_in_it, NULL, NULL, victim_peeks, NULL, still_two, NULL, false },
+	{ "close, two wait to get", NULL, NULL, two_get, victim_closes, NULL, getters_ended, NULL, false },
+	{ "close, two wait to put", full, NULL, two_put, victim_closes, NULL, putters_ended, NULL, false },
+	{ "task_done, two join", one_in_it, NULL, two_join, victim_finishes_task, NULL, two_joiners_went, NULL, false },
+	{ "task_done of two, two join", two_in_it, NULL, two_join, victim_finishes_two, NULL, two_joiners_went, NULL, false },
+	{ "join, another behind", one_in_it, NULL, NULL, victim_joins, follow_and_finish, follower_joined, NULL, false },
+	{ "errors", two_in_it, NULL, NULL, victim_errs, NULL, still_two, NULL, false },
+};
+/* clang-format on */
+
+static void anew(const char *name)
+{
+	(void)name;
+	memset(s, 0, sizeof(*s));
+	first = second = 0;
+	remake((brood_queue_opts){ .bytes = 0 });
+}
+
+static void attach(void)
+{
+	brood_lock lock;
+
+	brood_lock_init(&lock);
+	brood_lock_acquire(&lock, 0);
+	brood_lock_release(&lock);
+}
+
+int main(int argc, char **argv)
+{
+	s = shared_memory(sizeof(*s));
+	return step_through(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), argc, argv);
+}

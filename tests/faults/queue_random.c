@@ -1,0 +1,232 @@
+/* queue_random KILLS [SEED] - four processes put, four get, and one after the other is killed at random
+ *
+ * Messages are numbered. Whoever gets one checks that it is whole and later than the one before of the same putter, and counts
+ * it. In the end each has come once; but one that a putter was about when it was killed may have come or not, and one may
+ * be missing for each getter that was killed. Each wait has a limit that is reached only when somebody sleeps who
+ * should not. Closes with
+ *
+ *	random-kills: kills=N failures=N
+ */
+#include <brood/brood.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "chance.h"
+
+#define SIDE 4
+#define LIMIT (30 * BROOD_SEC)
+#define MOST (1 << 22) /* messages of a putter; it pauses then */
+
+static struct shared {
+	uint32_t next[SIDE]; /* the number that the putter is about */
+	int failures;
+	unsigned char came[SIDE][MOST]; /* how often */
+	unsigned char unsure[SIDE][MOST];
+} * s;
+static brood_queue *q;
+
+static void failed(const char *what, long value)
+{
+	fprintf(stderr, "FAILED: %s: %ld\n", what, value);
+	__atomic_fetch_add(&s->failures, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Now and then one is slow, so that the queue is full at times, and empty at times. */
+static void dawdle(unsigned seldom)
+{
+	if (below(seldom) == 0)
+		nap(below(200));
+}
+
+/* ---- messages of 16 to 80 bytes */
+
+struct message {
+	uint32_t of, n;
+	uint64_t rest[9];
+};
+
+static uint64_t word_of(uint32_t of, uint32_t n, size_t i)
+{
+	return (uint64_t)n * 0x9e3779b97f4a7c15u + of * 31 + i;
+}
+
+static size_t write_message(struct message *message, uint32_t of, uint32_t n)
+{
+	size_t words = 1 + n % 9;
+
+	message->of = of;
+	message->n = n;
+	for (size_t i = 0; i < words; i++)
+		message->rest[i] = word_of(of, n, i);
+	return 8 + 8 * words;
+}
+
+static void check_message(const struct message *message, size_t size, int64_t *last)
+{
+	struct message right;
+
+	if (size < 16 || message->of >= SIDE || message->n >= MOST ||
+	    write_message(&right, message->of, message->n) != size ||
+	    memcmp(&right, message, size) != 0) {
+		failed("torn", (long)size);
+		return;
+	}
+	if (message->n <= last[message->of])
+		failed("out of order", message->n);
+	last[message->of] = message->n;
+	if (__atomic_add_fetch(&s->came[message->of][message->n], 1, __ATOMIC_SEQ_CST) != 1)
+		failed("came twice", message->n);
+}
+
+/* ---- who is killed */
+
+static void putter(uint32_t nth)
+{
+	struct message messages[3];
+
+	for (;;) {
+		uint32_t n = s->next[nth];
+		size_t size = write_message(messages, nth, n);
+		int r;
+
+		while (n + 1 >= MOST)
+			pause();
+		r = brood_queue_put(q, messages, size, LIMIT);
+		if (r != 0)
+			failed("put", r);
+		__atomic_store_n(&s->next[nth], n + 1, __ATOMIC_SEQ_CST);
+		dawdle(400);
+	}
+}
+
+static void getter(uint32_t nth)
+{
+	int64_t last[SIDE] = { -1, -1, -1, -1 };
+	struct message message;
+	ssize_t n;
+
+	while ((n = brood_queue_get(q, &message, sizeof(message), LIMIT)) >= 0) {
+		check_message(&message, (size_t)n, last);
+		if (nth % 2 == 0)
+			dawdle(300);
+	}
+	if (n != -EPIPE)
+		failed("get", (long)n);
+}
+
+static pid_t start(void (*body)(uint32_t), uint32_t nth)
+{
+	pid_t pid = fork();
+
+	if (pid < 0) {
+		perror("fork");
+		exit(2);
+	}
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		chance_part();
+		body(nth);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* What it was about may be in the queue or not: nobody puts it again. */
+static void end_putter(pid_t pid, uint32_t nth)
+{
+	end(pid);
+	s->unsure[nth][s->next[nth]] = 1;
+	s->next[nth]++;
+}
+
+/* ---- */
+
+static void check_all(long killed_getters)
+{
+	long missing = 0, all = 0;
+
+	for (uint32_t of = 0; of < SIDE; of++)
+		for (uint32_t n = 0; n < s->next[of]; n++) {
+			missing += s->came[of][n] == 0 && !s->unsure[of][n];
+			all++;
+		}
+	printf("%ld messages, %ld went with %ld killed getters\n", all, missing, killed_getters);
+	if (missing > killed_getters)
+		failed("lost", missing);
+}
+
+static bool ends(pid_t pid)
+{
+	int64_t until = brood_now() + LIMIT;
+
+	while (waitpid(pid, NULL, WNOHANG) == 0) {
+		if (brood_now() > until)
+			return false;
+		nap(1000);
+	}
+	return true;
+}
+
+static void kill_at_random(long kills)
+{
+	pid_t putting[SIDE], getting[SIDE];
+	long killed_getters = 0;
+
+	for (uint32_t i = 0; i < SIDE; i++) {
+		putting[i] = start(putter, i);
+		getting[i] = start(getter, i);
+	}
+	for (long n = 0; n < kills && s->failures == 0; n++) {
+		uint32_t victim = below(SIDE);
+
+		nap(50 + below(1500));
+		if (below(2) == 0) {
+			end_putter(putting[victim], victim);
+			putting[victim] = start(putter, victim);
+		} else {
+			end(getting[victim]);
+			killed_getters++;
+			getting[victim] = start(getter, victim);
+		}
+	}
+	for (uint32_t i = 0; i < SIDE; i++)
+		end_putter(putting[i], i);
+	if (brood_queue_close(q) != 0)
+		failed("close", 0);
+	for (uint32_t i = 0; i < SIDE; i++)
+		if (!ends(getting[i])) {
+			failed("a getter does not end", i);
+			end(getting[i]);
+		}
+	check_all(killed_getters);
+}
+
+int main(int argc, char **argv)
+{
+	long kills = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
+
+	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (kills <= 0 || s == MAP_FAILED)
+		return 2;
+	chance_begin(argc > 2 ? argv[2] : NULL);
+	if (brood_queue_new(&(brood_queue_opts){ .items = 16, .bytes = 800 }, &q) < 0)
+		return 2;
+	kill_at_random(kills);
+	brood_queue_unref(q);
+	printf("random-kills: kills=%ld failures=%d\n", kills, s->failures);
+	return s->failures == 0 ? 0 : 1;
+}
