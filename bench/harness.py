@@ -138,11 +138,21 @@ class Bench:
                       f'counted {statistics.mean(share for share, _ in chosen):.1%}')
         return [result for _, result in chosen]
 
+    def figures(self, name, rounds):
+        """The lines of rounds.h that the program of this name prints, each with the peer that it has in itself."""
+        for line in self.output([self.built(f'bench/{name}'), rounds]).splitlines():
+            words = line.split('\t')
+            if len(words) != 6:
+                raise BenchError(f'{name} said "{line}"')
+            figure, value, unit, peer, peer_value, ratio = words
+            yield Figure(figure, float(value), unit, peer, float(peer_value), float(ratio))
+
     # ---- processes
 
     def start(self, argv, **options):
         """A process in a session of its own, so that a terminal's signals are for us alone."""
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+        options.setdefault('stdin', subprocess.DEVNULL)
+        process = subprocess.Popen(argv, start_new_session=True, **options)
         self.started.append(process)
         return process
 

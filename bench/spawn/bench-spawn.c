@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "../peers/clone3.h"
+#include "../rounds.h"
 
 #define SMALL ((size_t)10 << 20)
 #define LARGE ((size_t)2 << 30)
@@ -191,20 +192,6 @@ static double microseconds(const struct kind *kind)
 
 /* --- sections ----------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
-/* Sorts. */
-static double median(double *values, int n)
-{
-	qsort(values, (size_t)n, sizeof(*values), compare);
-	return n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 /* The kind that is `at`-th in a round: rotated by one each two rounds, backwards in each second. */
 static int turn(int round, int at, int n)
 {
@@ -229,8 +216,9 @@ static void run_section(const char *name, const struct kind *kinds, int n, int r
 			ratios[i][round] = times[i][round] / times[0][round];
 	}
 	for (int i = 1; i < n; i++)
-		printf("%s\t%.2f\t%s\t%.2f\t%.4f\n", name, median(times[0], rounds), kinds[i].peer,
-		       median(times[i], rounds), median(ratios[i], rounds));
+		printf("%s\t%.2f\t%s\t%.2f\t%.4f\n", name, rounds_median(times[0], rounds),
+		       kinds[i].peer, rounds_median(times[i], rounds),
+		       rounds_median(ratios[i], rounds));
 	if (fflush(stdout) != 0)
 		fail("stdout", strerror(errno));
 }
