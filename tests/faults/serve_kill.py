@@ -99,7 +99,7 @@ class Server(OwnServerTest):
         kill_both(server, random.Random(SEED))
         server.start()
         self.assertEqual(server.ended(job)['state'], 'lost')
-        eventually(lambda: os.listdir(os.path.join(server.state, 'input')) == [], 'an empty folder', 3)
+        eventually(lambda: os.listdir(os.path.join(server.state, 'input')) == [], 'an empty folder')
 
 
 if __name__ == '__main__':
