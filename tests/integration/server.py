@@ -248,7 +248,7 @@ class Server:
 
     def kill_keeper(self):
         """SIGKILL to the keeper; its pid."""
-        pid = self.keeper()
+        pid = eventually(self.keeper, 'a keeper')
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not is_alive(pid), 'end of the keeper')
         return pid
