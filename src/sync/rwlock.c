@@ -73,7 +73,7 @@ static int read_at_once(struct bri_thread *self, brood_rwlock *rwlock)
 		return r == -ETIMEDOUT ? -EBUSY : r;
 	if (mine != NULL || (bri_lock_load(&rwlock->writer) & ~BRI_WAITERS) == 0)
 		return told(rwlock);
-	bri_lock_release(self, bri_slots_mine(self, slots_of(rwlock)));
+	bri_lock_release_slot(self, bri_slots_mine(self, slots_of(rwlock)));
 	return -EBUSY;
 }
 
@@ -139,7 +139,7 @@ int brood_rwlock_release(brood_rwlock *rwlock)
 	mine = bri_slots_mine(self, slots_of(rwlock));
 	if (mine == NULL)
 		return -EPERM;
-	bri_lock_release(self, mine);
+	bri_lock_release_slot(self, mine);
 	return 0;
 }
 
