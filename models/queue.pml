@@ -3,7 +3,12 @@
  * owner's is free, and the next goes on.
  *
  * There are two sides, put (0) and get (1). Each has a lock, under which its state is changed by one commit; a gate,
- * which its leader holds who sleeps; and a word, commits and ASLEEP, on which the leader of the other side sleeps.
+ * which its leader holds who sleeps; and a word, commits and ASLEEP, on which the leader of the other side sleeps. The
+ * leader sets ASLEEP under that side's lock.
+ *
+ * GRANTS       so many times, at whatever time, a side is biased to who leaves its lock. Each has a word of its own in each side,
+ *              which says that it operates the side by its bias. What it stores there may lag behind what it loads next:
+ *              a store buffer of one place, emptied by its next step, or by the fence of who takes the bias away.
  *
  * TORN         the other side is looked at in three steps, as it is, and not in one: more states, and as good
  * TIMED        the second of each kind waits to a timeout
@@ -19,9 +24,21 @@
  * NO_GATE      all sleep on the word, and one is woken: must be found
  * EARLY        the commit comes before what it says is complete: must be found
  * CLEAR        a leader that goes takes ASLEEP away: must be found
+ * UNLOCKED     a leader sets ASLEEP without the lock: must be found
  * ONE_STATE    a commit overwrites the state instead of turning to the other one: must be found
  * NO_FINISH    nobody finishes what a dead closer began: must be found
- * PUT_FIRST    the closer tells those who get before those who put: must be found */
+ * PUT_FIRST    the closer tells those who get before those who put: must be found
+ *
+ * NO_FENCE     who takes a bias away has no fence: must be found
+ * NO_WAIT      … does not wait for the word of the biased one: must be found
+ * LOOK_ONCE    the biased one does not look at the bias after it has set its word: must be found
+ * LEAVES_EARLY it clears its word before it commits: must be found
+ * ASLEEP_TOO   a leader sets ASLEEP while the side is biased: must be found
+ * QUIET        the biased one leaves without a look whether somebody waits for it: must be found
+ * LOOK_BEFORE  … looks before its word is clear: must be found
+ * UNINSURED    … is not insured when it leaves: must be found
+ * HALF_DONE    who finds that a killed one had begun to take the bias thinks that it was done: must be found
+ * ONE_SLOT     the words of a side are one: must be found */
 #ifndef PRODUCERS
 #define PRODUCERS 2
 #endif
@@ -40,6 +57,9 @@
 #ifndef CLOSERS
 #define CLOSERS 1
 #endif
+#ifndef GRANTS
+#define GRANTS 0
+#endif
 #define N (PRODUCERS + CONSUMERS + CLOSERS)
 #define PUT 0
 #define GET 1
@@ -51,30 +71,211 @@ bool asleep[2];
 byte items[4]; /* by AT */
 bool stop[4];  /* of put: closed; of get: about to be */
 byte ring[CAP];
-byte sleeps[N + 1]; /* 0: awake; else 1 + the side on whose word it sleeps */
+byte sleeps[N + 1]; /* 0: awake; else 1 + the side on whose word it sleeps, or IN_SLOT */
 byte insured[N + 1];
 byte takes[PRODUCERS * MESSAGES + 1];
 byte put_order[PRODUCERS * MESSAGES + 1], put_n, got_n;
 byte kills, budget;
+#if GRANTS
+byte grants;
+byte bias[2];
+bool revoke[2];
+#ifdef ONE_SLOT
+#define SLOT(side, who) (side)
+#else
+#define SLOT(side, who) ((side) * (N + 1) + (who))
+#endif
+byte slot[2 * (N + 1)]; /* who operates the side by its bias */
+byte late[N + 1];	/* what is in the store buffer: 0, or 1 + the slot … */
+bool late_in[N + 1];	/* … and whether it is set or cleared */
+#define IN_SLOT(side, who) (3 + SLOT(side, who)) /* for sleeps[] */
+#endif
 byte confirmed; /* messages, to those who put them */
 bool told, closer_is_through; /* of the end */
 
 #define MAY_DIE :: atomic { kills < budget -> kills++; goto dead }
 #define STEP(what) if :: atomic { what } MAY_DIE fi
 
-inline wake_one(side)
+inline wake(where)
 {
 	if
-	:: sleeps[1] == 1 + side -> sleeps[1] = 0
-	:: sleeps[2] == 1 + side -> sleeps[2] = 0
-#if PRODUCERS + CONSUMERS > 2
-	:: sleeps[3] == 1 + side -> sleeps[3] = 0
+	:: sleeps[1] == (where) -> sleeps[1] = 0
+#if N > 1
+	:: sleeps[2] == (where) -> sleeps[2] = 0
 #endif
-#if PRODUCERS + CONSUMERS > 3
-	:: sleeps[4] == 1 + side -> sleeps[4] = 0
+#if N > 2
+	:: sleeps[3] == (where) -> sleeps[3] = 0
+#endif
+#if N > 3
+	:: sleeps[4] == (where) -> sleeps[4] = 0
 #endif
 	:: else -> skip
 	fi
+}
+
+#define wake_one(side) wake(1 + side)
+
+#if GRANTS
+/* What the store buffer has becomes true for all. */
+inline drain(who)
+{
+	if
+	:: late[who] != 0 -> slot[late[who] - 1] = (late_in[who] -> who : 0); late[who] = 0
+	:: else -> skip
+	fi
+}
+
+inline fence()
+{
+	drain(1);
+#if N > 1
+	drain(2);
+#endif
+#if N > 2
+	drain(3);
+#endif
+#if N > 3
+	drain(4);
+#endif
+	skip
+}
+
+#define IS_MINE(side) (bias[side] == me && !revoke[side])
+
+/* Out of an operation by the bias. */
+inline bias_leave(side)
+{
+#ifndef UNINSURED
+	STEP(insured[me] = IN_SLOT(side, me));
+#endif
+#ifdef LOOK_BEFORE
+	STEP(mine_still = IS_MINE(side));
+	STEP(late[me] = 1 + SLOT(side, me); late_in[me] = false);
+#else
+	STEP(late[me] = 1 + SLOT(side, me); late_in[me] = false);
+	STEP(mine_still = IS_MINE(side));
+#endif
+	STEP(drain(me));
+#ifndef QUIET
+	if
+	:: !mine_still -> STEP(wake(IN_SLOT(side, me)))
+	:: else -> skip
+	fi;
+#endif
+	STEP(insured[me] = 0)
+}
+
+/* Under the lock: nobody is biased; or not `entered`, since it took too long. */
+inline bias_end(side)
+{
+	if
+	:: bias[side] != 0 ->
+#ifdef HALF_DONE
+		if
+		:: !revoke[side] ->
+#endif
+		STEP(revoke[side] = true);
+#ifndef NO_FENCE
+		STEP(fence());
+#endif
+#ifndef NO_WAIT
+		do
+		:: true ->
+			STEP(seen = slot[SLOT(side, bias[side])]);
+			if
+			:: seen == 0 -> break
+			:: else -> skip
+			fi;
+			if
+			:: atomic { /* the kernel compares and queues */
+				if
+				:: slot[SLOT(side, bias[side])] == seen -> sleeps[me] = IN_SLOT(side, bias[side])
+				:: else -> skip
+				fi
+			}
+			MAY_DIE
+			fi;
+			if
+			:: sleeps[me] == 0 -> skip
+			:: timed && sleeps[me] != 0 -> STEP(sleeps[me] = 0; entered = false); break
+			MAY_DIE
+			fi
+		od;
+#endif
+#ifdef HALF_DONE
+		:: else -> skip
+		fi;
+#endif
+		if
+		:: entered -> STEP(bias[side] = 0; revoke[side] = false)
+		:: else -> STEP(owner[side] = 0)
+		fi
+	:: else -> skip
+	fi
+}
+#endif
+
+/* The lock, and nobody is biased. */
+inline lock_side(side)
+{
+	entered = true;
+	if
+	:: atomic { owner[side] == 0 -> owner[side] = me }
+	MAY_DIE
+	fi;
+#if GRANTS
+	bias_end(side)
+#else
+	skip
+#endif
+}
+
+/* By the lock or by the bias: the side is ours, if `entered`. */
+inline enter(side)
+{
+#if GRANTS
+	STEP(biased = IS_MINE(side));
+	if
+	:: biased ->
+		STEP(late[me] = 1 + SLOT(side, me); late_in[me] = true);
+#ifndef LOOK_ONCE
+		STEP(biased = IS_MINE(side));
+#endif
+		STEP(drain(me));
+		if
+		:: !biased -> bias_leave(side)
+		:: else -> entered = true
+		fi
+	:: else -> skip
+	fi;
+	if
+	:: !biased -> lock_side(side)
+	:: else -> skip
+	fi
+#else
+	lock_side(side)
+#endif
+}
+
+inline leave(side)
+{
+#if GRANTS
+	if
+#ifdef LEAVES_EARLY
+	:: biased -> skip
+#else
+	:: biased -> bias_leave(side)
+#endif
+	:: else ->
+		if
+		:: STEP(if :: grants < GRANTS -> grants++; bias[side] = me :: else -> skip fi)
+		:: skip
+		fi;
+		STEP(owner[side] = 0)
+	fi
+#else
+	STEP(owner[side] = 0)
+#endif
 }
 
 /* The one step that shows a change to all, with what a reader of this model wants to know of it. */
@@ -88,7 +289,7 @@ inline turn(side)
 	fi
 }
 
-/* Under the lock of the side; `done`: with a message. */
+/* By who operates the side; `done`: with a message. */
 inline commit(side)
 {
 #if defined(APART) || defined(FLAG)
@@ -105,29 +306,26 @@ inline commit(side)
 	fi;
 	STEP(insured[me] = 0)
 #else
-	do
-	:: true ->
-		STEP(was_asleep = asleep[side]);
+#ifdef LEAVES_EARLY
+	if
+	:: biased -> bias_leave(side)
+	:: else -> skip
+	fi;
+#endif
+	STEP(was_asleep = asleep[side]);
+	if
+	:: atomic {
 		if
-		:: atomic {
-			turned = true;
-			if
-			:: was_asleep && asleep[side] -> /* the kernel's step: ASLEEP is 1, and adding 1 carries it into the count */
-				turn(side);
-				asleep[side] = false;
-				wake_one(side)
-			:: was_asleep && !asleep[side] -> asleep[side] = true; wake_one(side) /* what was added is taken for ASLEEP */
-			:: !was_asleep && !asleep[side] -> turn(side) /* compare and swap */
-			:: else -> turned = false
-			fi
-		}
-		MAY_DIE
-		fi;
-		if
-		:: turned -> break
-		:: else -> skip
+		:: was_asleep && asleep[side] -> /* the kernel's step: ASLEEP is 1, and adding 1 carries it into the count */
+			turn(side);
+			asleep[side] = false;
+			wake_one(side)
+		:: was_asleep && !asleep[side] -> asleep[side] = true; wake_one(side) /* what was added is taken for ASLEEP */
+		:: else -> turn(side); asleep[side] = false /* a plain store */
 		fi
-	od
+	}
+	MAY_DIE
+	fi
 #endif
 }
 
@@ -138,10 +336,9 @@ inline commit(side)
 /* One look under the lock: `done`, or `end`, or neither. */
 inline operate(side, other)
 {
+	enter(side);
 	if
-	:: atomic { owner[side] == 0 -> owner[side] = me }
-	MAY_DIE
-	fi;
+	:: entered ->
 	mine = items[AT(side, count[side])];
 #ifdef TORN
 	do
@@ -186,7 +383,9 @@ inline operate(side, other)
 #endif
 	:: else -> skip
 	fi;
-	STEP(owner[side] = 0)
+	leave(side)
+	:: else -> done = false; end = false
+	fi
 }
 
 #ifdef FLAG
@@ -220,9 +419,30 @@ endgate:	if
 			:: done || end -> break
 			:: else -> skip
 			fi;
-			STEP(asleep[other] = true; seen = count[other]);
+#ifdef UNLOCKED
+			STEP(asleep[other] = true; moved = (count[other] != noted));
+#else
+#ifdef ASLEEP_TOO
 			if
-			:: seen != noted -> skip
+			:: atomic { owner[other] == 0 -> owner[other] = me }
+			MAY_DIE
+			fi;
+#else
+			lock_side(other);
+			if
+			:: !entered -> break
+			:: else -> skip
+			fi;
+#endif
+			STEP(moved = (count[other] != noted));
+			if
+			:: !moved -> STEP(asleep[other] = true)
+			:: else -> skip
+			fi;
+			STEP(owner[other] = 0);
+#endif
+			if
+			:: moved -> skip
 			:: else ->
 				if
 				:: atomic { /* the kernel compares and queues */
@@ -253,6 +473,21 @@ inline die()
 	sleeps[me] = 0;
 	if :: owner[PUT] == me -> owner[PUT] = 0 :: else -> skip fi;
 	if :: owner[GET] == me -> owner[GET] = 0 :: else -> skip fi;
+#if GRANTS
+	drain(me);
+	if
+	:: slot[SLOT(PUT, me)] == me -> slot[SLOT(PUT, me)] = 0; wake(IN_SLOT(PUT, me))
+	:: else -> skip
+	fi;
+	if
+	:: slot[SLOT(GET, me)] == me -> slot[SLOT(GET, me)] = 0; wake(IN_SLOT(GET, me))
+	:: else -> skip
+	fi;
+	if
+	:: insured[me] > 1 + GET -> wake(insured[me])
+	:: else -> skip
+	fi;
+#endif
 	if :: gate[PUT] == me -> gate[PUT] = 0 :: else -> skip fi;
 	if :: gate[GET] == me -> gate[GET] = 0 :: else -> skip fi;
 #ifdef FLAG
@@ -265,7 +500,7 @@ inline die()
 	insured[me] = 0
 }
 
-#define LOCALS byte seen, noted, mine, theirs, message, n; bool done, end, was_asleep, turned
+#define LOCALS byte seen, noted, mine, theirs, message, n; bool done, end, was_asleep, moved, entered, biased, mine_still
 
 proctype producer(byte me; bool timed)
 {
@@ -308,19 +543,16 @@ over:
 /* Ends one side. */
 inline shut(side)
 {
-	if
-	:: atomic { owner[side] == 0 -> owner[side] = me }
-	MAY_DIE
-	fi;
+	enter(side);
 	mine = items[AT(side, count[side])];
 	if
 	:: !stop[AT(side, count[side])] -> STEP(WRITE_STATE(side)); commit(side)
 	:: else -> skip
 	fi;
-	STEP(owner[side] = 0)
+	leave(side)
 }
 
-proctype closer(byte me)
+proctype closer(byte me; bool timed)
 {
 	LOCALS;
 
@@ -353,6 +585,7 @@ proctype watcher()
 		assert(NOW(items, PUT) == put_n && NOW(items, GET) == got_n && confirmed <= put_n);
 		for (i : 1 .. N) {
 			assert(sleeps[i] == 0 || !(closer_is_through || told));
+			assert(sleeps[i] <= 1 + GET); /* nobody waits for ever for a biased one */
 			assert(sleeps[i] != 1 + PUT || (NOW(items, PUT) == NOW(items, GET) && !NOW(stop, PUT)));
 			assert(sleeps[i] != 1 + GET || (NOW(items, PUT) - NOW(items, GET) == CAP && !NOW(stop, GET) && !NOW(stop, PUT)))
 		}
@@ -379,7 +612,7 @@ init {
 		run consumer(PRODUCERS + 2, timed);
 #endif
 #if CLOSERS
-		run closer(N);
+		run closer(N, false);
 #endif
 		run watcher()
 	}

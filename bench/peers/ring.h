@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define LINE __attribute__((aligned(128)))
-#define RING_SPINS 100
+#define RING_SPINS 200
 
 /* A sleeper reads `seq`, leaves a token, looks once more, and sleeps; a waker takes a token before it calls. */
 struct bell {

@@ -4,6 +4,8 @@
  * Default options, and a third process that has the queue and does nothing. The lines are those of rounds.h. */
 #include <brood/queue.h>
 
+#include <linux/membarrier.h>
+
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +23,8 @@
 #define AWAY_NS (60 * BROOD_USEC)
 #define MOST_SIZE 65536
 #define BATCH 16
+#define TAKES 200L
+#define ALONE 2048 /* puts after which the side is biased, and that has paid */
 #define END UINT64_MAX
 
 enum side { BROOD, BROOD_BATCHED, MPMC, LOCKS };
@@ -340,6 +344,52 @@ static double asleep(bool ours)
 	return us;
 }
 
+/* Puts alone, when it is told, and looks all the time. */
+static void have_it_alone(struct way *way)
+{
+	uint64_t message = 0;
+
+	for (int turn = 1;; turn++) {
+		while (s->go != turn)
+			;
+		for (int i = 0; i < ALONE; i++)
+			put(way, &message);
+		s->ready = turn;
+	}
+}
+
+/* Microseconds of the put that takes the side from another, which runs; or of the fence for that alone. */
+static double take(bool ours)
+{
+	int64_t taken = 0, began;
+	uint64_t message = 0;
+	struct way way;
+	pid_t pid;
+
+	open_way(&way, BROOD, 8);
+	memset(s, 0, sizeof(*s));
+	pid = start();
+	if (pid == 0)
+		have_it_alone(&way);
+	for (int turn = 1; turn <= TAKES; turn++) {
+		s->go = turn;
+		while (s->ready != turn)
+			sched_yield();
+		began = brood_now();
+		if (ours)
+			put(&way, &message);
+		else
+			syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
+		taken += brood_now() - began;
+		for (int i = ours ? -1 : 0; i < ALONE; i++)
+			get(&way, &message);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close_way(&way);
+	return (double)taken / (double)TAKES / 1e3;
+}
+
 /* ---- rounds */
 
 static double small(bool ours)
@@ -380,6 +430,7 @@ static const struct rounds_figure figures[] = {
 	{ "queue.4to4.64b", "M/s", "two-robust-locks", crowded, true },
 	{ "queue.pingpong.busy", "us", "mpmc-pair", busy, false },
 	{ "queue.pingpong.asleep", "us", "futex", asleep, false },
+	{ "queue.take", "us", "membarrier", take, false },
 };
 
 int main(int argc, char **argv)

@@ -32,12 +32,17 @@
  *          it took a message takes that along (get_many: those that it took). A closer that is killed in
  *          the middle may leave the queue open; if a waiting putter was told of the end,
  *          all are. Stopped is not dead: a process stopped inside a put or get holds up that end of the
- *          queue; who only tries (timeout_ns <= 0) gives up after a tenth of a second then.
+ *          queue, or, where it is about to sleep, for a moment the other one; who only tries
+ *          (timeout_ns <= 0) gives up after a tenth of a second then.
+ * Speed    A thread that has an end of the queue to itself soon uses it without any lock; the first other one that
+ *          comes, or falls asleep at the other end, takes some microseconds to end that. Where
+ *          membarrier(2) is refused all take turns by a lock.
  * Waiting  Of those who wait at one end one sleeps on the queue and the rest in line behind it, and the kernel passes
  *          that on when it dies. Who comes by when there is something takes it, past the line.
  * Threads  Any thread may call anything, on one handle or several.
  * Fork     A forked child has the handle, too, and may use it at once; its references are its own.
- * Signals  A handler may put and get; -EDEADLK when the thread that it interrupts is doing the same.
+ * Signals  A handler may put and get; -EDEADLK when the thread that it interrupts is doing the same, or is about to sleep
+ *          at the other end.
  * Host     As for locks (brood/lock.h): -ENOTSUP without the C library's robust list, -EXDEV for users in another PID
  *          namespace than the maker's. */
 #ifndef BROOD_QUEUE_H

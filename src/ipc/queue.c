@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/fail.h"
+#include "ipc/queue_bias.h"
 
 #define MOST_BYTES (UINT64_C(1) << 40)
 
@@ -13,6 +14,7 @@ static void init_side(const struct bri_thread *self, struct bri_side *side)
 {
 	bri_lock_init(self, &side->lock);
 	bri_lock_init(self, &side->gate);
+	bri_bias_init(side);
 }
 
 struct plan {

@@ -10,9 +10,11 @@
  *	       sleeps on the word, or is about to.
  *	gate   a lock, whose owner is that side's leader: who waits, to operate this side, for the other to move. It
  *	       holds the gate while it sleeps, not the lock: nobody who finds something to do waits for it.
+ *	bias   names a thread that operates the side without its lock, by plain stores alone: queue_bias.h.
  *
- * ASLEEP is set by the leader, any time, and taken away only by a commit, under the lock, in the step in which it
- * counts and wakes: adding 1 carries it into the count. README.md goes through all of this kill by kill. */
+ * ASLEEP is set by the leader of those who wait, under this side's lock and while nobody is biased, and taken away by a
+ * commit alone, in the step in which that counts and wakes: adding 1 carries it into the count. So the word has one
+ * writer at a time. README.md goes through all of this kill by kill. */
 #ifndef IPC_QUEUE_H
 #define IPC_QUEUE_H
 
@@ -21,7 +23,7 @@
 
 #include "sync/robust.h"
 
-#define BRI_STAMP_QUEUE BRI_STAMP('q', 0x10 | BRI_WORD)
+#define BRI_STAMP_QUEUE BRI_STAMP('q', 0x20 | BRI_WORD)
 
 #define BRI_QUEUE_ASLEEP UINT32_C(1)
 #define BRI_QUEUE_COMMIT UINT32_C(2)
@@ -33,19 +35,44 @@ struct bri_mark {
 	uint64_t stop;  /* of put: closed; of get: about to be, and who waits to put finishes it */
 };
 
+/* A thread's own place in a side: its word has the thread's id while it operates the side by its bias. In the shape
+ * of a lock's entry, for the robust list. */
+struct bri_slot {
+	uint32_t word[2];
+	uint32_t spare[4];
+	void *prev, *next;
+	uint64_t spare_line[3];
+};
+_Static_assert(sizeof(struct bri_slot) == 64, "a line");
+
+#define BRI_SLOTS 16
+
 /* Blocks of 128 bytes, since processors fetch lines of 64 in pairs. */
 struct bri_side {
 	brood_lock lock;
 	uint64_t seen_items,
-		seen_bytes; /* of the other side, as last seen; may lag. For the lock's owner */
-	uint64_t spare[5];
+		seen_bytes; /* of the other side, as last seen; may lag. For who operates the side */
+	uint64_t bias;
+	/* for the lock's owner: */
+	uint32_t granted;     /* the word when the bias was */
+	uint32_t last, turns; /* the thread that had the lock last, and how often in a row */
+	uint32_t need;        /* … until the side is biased to it */
+	uint32_t barred;      /* somebody was here who cannot take a side from a biased user */
+	uint32_t spare;
+	uint64_t spare_line;
 	struct bri_mark at[2];
 	uint32_t word;
 	uint32_t spare_word[19];
 	brood_lock gate;
 	uint64_t spare_gate[7];
+	uint64_t owners[BRI_SLOTS]; /* names of threads */
+	struct bri_slot slots[BRI_SLOTS];
 };
-_Static_assert(sizeof(struct bri_side) == 384, "three blocks");
+_Static_assert(offsetof(struct bri_side, at) == 128 && offsetof(struct bri_side, gate) == 256 &&
+		       offsetof(struct bri_side, owners) == 384 &&
+		       offsetof(struct bri_side, slots) == 512 &&
+		       sizeof(struct bri_side) == 512 + BRI_SLOTS * 64,
+	       "each in a block of its own");
 
 struct bri_queue_memory {
 	uint64_t stamp;

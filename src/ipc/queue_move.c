@@ -2,16 +2,18 @@
  *
  * The order of everything that waits, which models/queue.pml has gone through:
  *
- *	note the other side's word, look under the lock, and if there was nothing to do: set ASLEEP in that
- *	word, and sleep while it is what was noted, with ASLEEP.
+ *	note the other side's word, look at it under the own lock or bias, and if there was nothing to do: take
+ *	the other side's lock, set ASLEEP in that word if it is as noted, leave the lock, and sleep while the word
+ *	is as noted, with ASLEEP.
  *
  * A commit of the other side that the look did not see changes the word; so the sleep does not begin. A commit that
  * finds ASLEEP is made by the kernel, which counts and wakes in one step: whoever is killed, is killed before
- * it or after it. So there is no commit without its wake, and nothing to insure. */
+ * it or after it. So there is no commit without its wake, and nothing to insure. Any other commit is a plain
+ * store, since none but its side's lock owner, or the thread that the side is biased to, writes the word. */
 #include <limits.h>
 #include <string.h>
 
-#include "ipc/queue.h"
+#include "ipc/queue_bias.h"
 #include "os/clock.h"
 #include "sync/pause.h"
 
@@ -20,7 +22,7 @@
 
 static inline uint32_t load(const uint32_t *word)
 {
-	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
 struct bri_mark bri_side_look(const struct bri_side *side)
@@ -38,7 +40,7 @@ struct bri_mark bri_side_look(const struct bri_side *side)
 	}
 }
 
-/* ---- for the owner of a side's lock */
+/* ---- for who operates a side, by its lock or its bias */
 
 static inline struct bri_mark *now(struct bri_side *side)
 {
@@ -62,16 +64,21 @@ static __attribute__((noinline)) void commit_and_wake(struct bri_side *side)
 	bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);
 }
 
+/* … without its wake: ASLEEP stays. */
+static inline void count(struct bri_side *side)
+{
+	__atomic_store_n(&side->word,
+			 __atomic_load_n(&side->word, __ATOMIC_RELAXED) + BRI_QUEUE_COMMIT,
+			 __ATOMIC_RELEASE);
+}
+
 /* The prepared state counts, and the leader who waits for this side to move is awake. */
 static inline void commit(struct bri_side *side)
 {
-	uint32_t seen = __atomic_load_n(&side->word, __ATOMIC_RELAXED);
-
-	while (!(seen & BRI_QUEUE_ASLEEP))
-		if (__atomic_compare_exchange_n(&side->word, &seen, seen + BRI_QUEUE_COMMIT, false,
-						__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-			return;
-	commit_and_wake(side);
+	if (__builtin_expect(__atomic_load_n(&side->word, __ATOMIC_RELAXED) & BRI_QUEUE_ASLEEP, 0))
+		commit_and_wake(side);
+	else
+		count(side);
 }
 
 /* ---- waiting */
@@ -80,8 +87,7 @@ static inline void commit(struct bri_side *side)
 struct call {
 	brood_queue *queue;
 	struct bri_thread *self;
-	struct bri_side *own;
-	const uint32_t *word; /* moves when there may be something to do */
+	struct bri_side *own, *other; /* other: it moves when there may be something to do */
 	union {
 		const struct iovec *messages; /* put */
 		struct iovec *ret_messages;   /* get */
@@ -103,35 +109,70 @@ static int64_t deadline_of(struct call *call)
 	return call->deadline;
 }
 
-static __attribute__((noinline)) int enter_slowly(struct call *call)
+/* … by a try for a moment. */
+static int64_t patience_of(struct call *call)
 {
-	brood_lock *lock = &call->own->lock;
-	int r = bri_lock_acquire(call->self, lock, 0);
-	int64_t deadline;
+	int64_t deadline = deadline_of(call);
 
-	if (r != -ETIMEDOUT)
-		return r;
-	deadline = deadline_of(call);
-	return bri_lock_acquire(call->self, lock, deadline > 0 ? deadline : bri_deadline(STALLED));
+	return deadline > 0 ? deadline : bri_deadline(STALLED);
 }
 
-/* Inlined with its step, since the two together are what a message costs. Whoever had the lock before us left nothing half
- * done, though it be dead. */
+static __attribute__((noinline)) int lock_slowly(struct call *call, struct bri_side *side)
+{
+	int r = bri_bias_yield(call->self, side);
+
+	if (r == 0)
+		r = bri_lock_acquire(call->self, &side->lock, 0);
+	return r == -ETIMEDOUT ? bri_lock_acquire(call->self, &side->lock, patience_of(call)) : r;
+}
+
+static __attribute__((noinline)) int end_bias(struct call *call, struct bri_side *side)
+{
+	int r = bri_bias_yield(call->self, side);
+
+	if (r == 0)
+		r = bri_bias_end(call->self, side, patience_of(call));
+	if (r < 0)
+		bri_lock_release_unwatched(call->self, &side->lock);
+	return r;
+}
+
+/* The lock, and nobody is biased. Whoever had it before us left nothing half done, though it be dead. */
+static inline __attribute__((always_inline)) int lock_side(struct call *call, struct bri_side *side)
+{
+	if (__builtin_expect(call->self->held >= BRI_MOST_HELD ||
+				     bri_lock_take_clean(call->self, &side->lock) < 0,
+			     0)) {
+		int r = lock_slowly(call, side);
+
+		if (r < 0)
+			return r;
+	}
+	return __builtin_expect(__atomic_load_n(&side->bias, __ATOMIC_RELAXED) == 0, 1) ?
+		       0 :
+		       end_bias(call, side);
+}
+
+/* Inlined with its step, since the two together are what a message costs. */
 static inline __attribute__((always_inline)) ssize_t attempt(struct call *call, step_fn *step)
 {
-	brood_lock *lock = &call->own->lock;
+	void *before;
+	struct bri_slot *slot = bri_bias_enter(call->self, call->own, &before);
 	ssize_t result;
 
-	if (__builtin_expect(call->self->held >= BRI_MOST_HELD ||
-				     bri_lock_take_clean(call->self, lock) < 0,
-			     0)) {
-		int r = enter_slowly(call);
+	if (slot == NULL) {
+		int r = lock_side(call, call->own);
 
 		if (r < 0)
 			return r;
 	}
 	result = step(call);
-	bri_lock_release_unwatched(call->self, lock);
+	if (slot != NULL) {
+		bri_bias_leave(call->self, call->own, slot, before);
+	} else {
+		bri_bias_reckon(call->self, call->own);
+		bri_lock_release_unwatched(call->self, &call->own->lock);
+	}
 	return result;
 }
 
@@ -140,54 +181,67 @@ static inline __attribute__((always_inline)) ssize_t attempt(struct call *call, 
 static bool moves(const struct call *call, uint32_t noted)
 {
 	for (unsigned glances = call->self->looks * BRI_GLANCES; glances > 0; glances--) {
-		if ((load(call->word) | BRI_QUEUE_ASLEEP) != noted)
+		if ((load(&call->other->word) | BRI_QUEUE_ASLEEP) != noted)
 			return true;
 		bri_pause();
 	}
 	return false;
 }
 
-/* With the gate. Sets ASLEEP and sleeps, unless the word has moved. */
-static int sleep_on(uint32_t *word, uint32_t noted, int64_t deadline)
+/* With the gate. Sets ASLEEP and sleeps, unless the word has moved. Nobody waits for a gate who holds a lock. */
+static int sleep_on_other(struct call *call, uint32_t noted)
 {
-	uint32_t seen = __atomic_fetch_or(word, BRI_QUEUE_ASLEEP, __ATOMIC_SEQ_CST);
+	struct bri_side *other = call->other;
+	int r = lock_side(call, other);
+	bool moved;
 
-	if ((seen | BRI_QUEUE_ASLEEP) != noted)
-		return 0;
-	return bri_futex_wait(word, noted, deadline);
+	if (r < 0)
+		return r;
+	moved = (load(&other->word) | BRI_QUEUE_ASLEEP) != noted;
+	if (!moved) {
+		__atomic_store_n(&other->word, noted, __ATOMIC_RELAXED);
+		other->turns = 0;
+	}
+	bri_lock_release_unwatched(call->self, &other->lock);
+	return moved ? 0 : bri_futex_wait(&other->word, noted, deadline_of(call));
 }
 
-static ssize_t lead(struct call *call, step_fn *step)
+/* `patient`: it may be worth while to look for a moment before the first sleep. */
+static ssize_t lead(struct call *call, step_fn *step, bool patient)
 {
-	int64_t deadline = deadline_of(call);
 	int slept = 0;
 
 	for (;;) {
-		uint32_t noted = load(call->word) | BRI_QUEUE_ASLEEP;
+		uint32_t noted = load(&call->other->word) | BRI_QUEUE_ASLEEP;
 		ssize_t r = attempt(call, step);
 
 		if (r != -EAGAIN)
 			return r;
 		if (slept < 0)
 			return slept;
-		if (!moves(call, noted))
-			slept = sleep_on((uint32_t *)call->word, noted, deadline);
+		if (!patient || !moves(call, noted))
+			slept = sleep_on_other(call, noted);
+		patient = true;
 	}
 }
 
-/* Does what could not be done at once. */
+/* Does what could not be done at once. It has looked for a moment before; but if it waited for the gate, that is
+ * over. */
 static __attribute__((noinline)) ssize_t wait_in_line(struct call *call, step_fn *step)
 {
-	int r = bri_lock_acquire(call->self, &call->own->gate, deadline_of(call));
+	int r = bri_lock_acquire(call->self, &call->own->gate, 0);
+	bool waited = r == -ETIMEDOUT;
 	ssize_t result;
 
+	if (waited)
+		r = bri_lock_acquire(call->self, &call->own->gate, deadline_of(call));
 	if (r == -ETIMEDOUT) {
 		result = attempt(call, step); /* one last look */
 		return result == -EAGAIN ? -ETIMEDOUT : result;
 	}
 	if (r < 0)
 		return r;
-	result = lead(call, step);
+	result = lead(call, step, waited);
 	bri_lock_release(call->self, &call->own->gate);
 	return result;
 }
@@ -200,7 +254,7 @@ static __attribute__((noinline)) ssize_t wait_for(struct call *call, step_fn *st
 
 	if (call->timeout_ns <= 0)
 		return -ETIMEDOUT;
-	noted = load(call->word) | BRI_QUEUE_ASLEEP;
+	noted = load(&call->other->word) | BRI_QUEUE_ASLEEP;
 	r = attempt(call, step);
 	if (r == -EAGAIN && moves(call, noted))
 		r = attempt(call, step);
@@ -215,9 +269,16 @@ static inline __attribute__((always_inline)) ssize_t perform(struct call *call, 
 	return __builtin_expect(r == -EAGAIN, 0) ? wait_for(call, step) : r;
 }
 
+/* Whether nothing speaks against the bias, if there is one. */
+static inline bool may_go_straight(const struct bri_thread *self, const brood_queue *queue)
+{
+	return queue != NULL && bri_stamped(self, queue->memory, BRI_STAMP_QUEUE);
+}
+
 /* ---- the ring */
 
-static void copy_in(const brood_queue *queue, uint64_t at, const void *from, size_t size)
+static inline __attribute__((always_inline)) void copy_in(const brood_queue *queue, uint64_t at,
+							  const void *from, size_t size)
 {
 	uint64_t start = at & queue->mask, left = queue->mask + 1 - start;
 
@@ -231,7 +292,8 @@ static void copy_in(const brood_queue *queue, uint64_t at, const void *from, siz
 	memcpy(queue->ring, (const unsigned char *)from + left, size - left);
 }
 
-static void copy_out(const brood_queue *queue, uint64_t at, void *to, size_t size)
+static inline __attribute__((always_inline)) void copy_out(const brood_queue *queue, uint64_t at,
+							   void *to, size_t size)
 {
 	uint64_t start = at & queue->mask, left = queue->mask + 1 - start;
 
@@ -259,15 +321,16 @@ static bool has_room(const brood_queue *queue, const struct bri_side *put, uint6
 }
 
 /* The same, but looks first how far the getters have come; true also at the end, told by *ret_stop. */
-static bool makes_room(const struct call *call, uint64_t items, uint64_t bytes, uint64_t needed,
+static bool makes_room(const brood_queue *queue, uint64_t items, uint64_t bytes, uint64_t needed,
 		       uint64_t *ret_stop)
 {
-	struct bri_mark get = bri_side_look(&call->queue->memory->get);
+	struct bri_side *put = &queue->memory->put;
+	struct bri_mark get = bri_side_look(&queue->memory->get);
 
-	call->own->seen_items = get.items;
-	call->own->seen_bytes = get.bytes;
+	put->seen_items = get.items;
+	put->seen_bytes = get.bytes;
 	*ret_stop = get.stop;
-	return has_room(call->queue, call->own, items, bytes, needed);
+	return has_room(queue, put, items, bytes, needed);
 }
 
 /* A closer has told those who put, and may be dead: we tell those who get. */
@@ -280,33 +343,40 @@ static ssize_t finish_close(struct bri_side *put)
 	return -EPIPE;
 }
 
-static ssize_t put_step(const struct call *call)
+static inline __attribute__((always_inline)) ssize_t put_some(const brood_queue *queue,
+							      const struct iovec *messages,
+							      size_t most)
 {
-	const brood_queue *queue = call->queue;
-	const struct bri_mark *mark = now(call->own);
+	struct bri_side *put = &queue->memory->put;
+	const struct bri_mark *mark = now(put);
 	uint64_t items = mark->items, bytes = mark->bytes, stop = 0;
 	size_t n;
 
 	if (mark->stop)
 		return -EPIPE;
-	for (n = 0; n < call->n; n++) {
-		size_t size = call->messages[n].iov_len;
+	for (n = 0; n < most; n++) {
+		size_t size = messages[n].iov_len;
 		uint64_t needed = bri_record_size(size);
 
 		if (size > queue->bytes - sizeof(uint64_t) ||
-		    (!has_room(queue, call->own, items, bytes, needed) &&
-		     !makes_room(call, items, bytes, needed, &stop)))
+		    (!has_room(queue, put, items, bytes, needed) &&
+		     !makes_room(queue, items, bytes, needed, &stop)))
 			break;
 		*head_at(queue, bytes) = size;
-		copy_in(queue, bytes + sizeof(uint64_t), call->messages[n].iov_base, size);
+		copy_in(queue, bytes + sizeof(uint64_t), messages[n].iov_base, size);
 		bytes += needed;
 		items++;
 	}
 	if (n == 0)
-		return stop ? finish_close(call->own) : -EAGAIN;
-	prepare(call->own, items, bytes, 0);
-	commit(call->own);
+		return stop ? finish_close(put) : -EAGAIN;
+	prepare(put, items, bytes, 0);
+	commit(put);
 	return (ssize_t)n;
+}
+
+static ssize_t put_step(const struct call *call)
+{
+	return put_some(call->queue, call->messages, call->n);
 }
 
 static int check_messages(const brood_queue *queue, const struct iovec *messages, size_t n)
@@ -330,14 +400,15 @@ ssize_t brood_queue_put_many(brood_queue *queue, const struct iovec *messages, s
 	if (r < 0)
 		return r;
 	call.own = &queue->memory->put;
-	call.word = &queue->memory->get.word;
+	call.other = &queue->memory->get;
 	call.messages = messages;
 	call.n = n;
 	call.timeout_ns = timeout_ns;
 	return perform(&call, put_step);
 }
 
-int brood_queue_put(brood_queue *queue, const void *message, size_t size, int64_t timeout_ns)
+static __attribute__((noinline)) int put_one(brood_queue *queue, const void *message, size_t size,
+					     int64_t timeout_ns)
 {
 	struct iovec one = { (void *)(uintptr_t)message, size };
 	ssize_t r = brood_queue_put_many(queue, &one, 1, timeout_ns);
@@ -345,29 +416,51 @@ int brood_queue_put(brood_queue *queue, const void *message, size_t size, int64_
 	return r < 0 ? (int)r : 0;
 }
 
+/* First straight on, which most are: by the bias, and nothing to wait for. What comes of it but a message is told by
+ * the other way. */
+int brood_queue_put(brood_queue *queue, const void *message, size_t size, int64_t timeout_ns)
+{
+	struct bri_thread *self = bri_thread_known();
+	struct iovec one = { (void *)(uintptr_t)message, size };
+	struct bri_slot *slot;
+	void *before;
+	ssize_t r = 0;
+
+	if (may_go_straight(self, queue) && (message != NULL || size == 0)) {
+		slot = bri_bias_enter(self, &queue->memory->put, &before);
+		if (slot != NULL) {
+			r = put_some(queue, &one, 1);
+			bri_bias_leave(self, &queue->memory->put, slot, before);
+		}
+	}
+	return __builtin_expect(r > 0, 1) ? 0 : put_one(queue, message, size, timeout_ns);
+}
+
 /* ---- get */
 
 /* 0: there is a message, of *ret_size, at `items` and `bytes`. */
-static int next_message(const struct call *call, uint64_t items, uint64_t bytes, uint64_t *ret_size)
+static inline __attribute__((always_inline)) int next_message(const brood_queue *queue,
+							      uint64_t items, uint64_t bytes,
+							      uint64_t *ret_size)
 {
-	struct bri_side *get = call->own;
+	struct bri_side *get = &queue->memory->get;
 
 	if (get->seen_items == items) {
-		struct bri_mark put = bri_side_look(&call->queue->memory->put);
+		struct bri_mark put = bri_side_look(&queue->memory->put);
 
 		get->seen_items = put.items;
 		if (put.items == items)
 			return put.stop ? -EPIPE : -EAGAIN;
 	}
-	*ret_size = *head_at(call->queue, bytes);
-	return *ret_size > call->queue->bytes - sizeof(uint64_t) ? -EBADMSG : 0;
+	*ret_size = *head_at(queue, bytes);
+	return *ret_size > queue->bytes - sizeof(uint64_t) ? -EBADMSG : 0;
 }
 
 static ssize_t peek_step(const struct call *call)
 {
 	const struct bri_mark *mark = now(call->own);
 	uint64_t size;
-	int r = next_message(call, mark->items, mark->bytes, &size);
+	int r = next_message(call->queue, mark->items, mark->bytes, &size);
 
 	if (r < 0)
 		return r;
@@ -376,30 +469,39 @@ static ssize_t peek_step(const struct call *call)
 	return (ssize_t)size;
 }
 
-static ssize_t get_step(const struct call *call)
+static inline __attribute__((always_inline)) ssize_t get_some(const brood_queue *queue,
+							      unsigned char *buf, size_t room,
+							      struct iovec *ret_messages,
+							      size_t most)
 {
-	const struct bri_mark *mark = now(call->own);
+	struct bri_side *get = &queue->memory->get;
+	const struct bri_mark *mark = now(get);
 	uint64_t items = mark->items, bytes = mark->bytes, size;
 	size_t n, used = 0;
 	int r = 0;
 
-	for (n = 0; n < call->n; n++) {
-		r = next_message(call, items, bytes, &size);
-		if (r == 0 && (used > call->size || size > call->size - used))
+	for (n = 0; n < most; n++) {
+		r = next_message(queue, items, bytes, &size);
+		if (r == 0 && (used > room || size > room - used))
 			r = -EMSGSIZE;
 		if (r < 0)
 			break;
-		copy_out(call->queue, bytes + sizeof(uint64_t), call->buf + used, size);
-		call->ret_messages[n] = (struct iovec){ call->buf + used, size };
+		copy_out(queue, bytes + sizeof(uint64_t), buf + used, size);
+		ret_messages[n] = (struct iovec){ buf + used, size };
 		used += (size + 7) & ~UINT64_C(7);
 		bytes += bri_record_size(size);
 		items++;
 	}
 	if (n == 0)
 		return r;
-	prepare(call->own, items, bytes, mark->stop);
-	commit(call->own);
+	prepare(get, items, bytes, mark->stop);
+	commit(get);
 	return (ssize_t)n;
+}
+
+static ssize_t get_step(const struct call *call)
+{
+	return get_some(call->queue, call->buf, call->size, call->ret_messages, call->n);
 }
 
 static inline __attribute__((always_inline)) ssize_t receive(brood_queue *queue, step_fn *step,
@@ -416,7 +518,7 @@ static inline __attribute__((always_inline)) ssize_t receive(brood_queue *queue,
 	if (r < 0)
 		return r;
 	call.own = &queue->memory->get;
-	call.word = &queue->memory->put.word;
+	call.other = &queue->memory->put;
 	call.buf = buf != NULL ? buf : &nothing;
 	call.size = size;
 	call.ret_messages = ret_messages;
@@ -425,12 +527,33 @@ static inline __attribute__((always_inline)) ssize_t receive(brood_queue *queue,
 	return perform(&call, step);
 }
 
-ssize_t brood_queue_get(brood_queue *queue, void *buf, size_t size, int64_t timeout_ns)
+static __attribute__((noinline)) ssize_t get_one(brood_queue *queue, void *buf, size_t size,
+						 int64_t timeout_ns)
 {
 	struct iovec message;
 	ssize_t r = receive(queue, get_step, buf, size, &message, 1, timeout_ns);
 
 	return r < 0 ? r : (ssize_t)message.iov_len;
+}
+
+/* As brood_queue_put(). */
+ssize_t brood_queue_get(brood_queue *queue, void *buf, size_t size, int64_t timeout_ns)
+{
+	struct bri_thread *self = bri_thread_known();
+	struct iovec message = { NULL, 0 };
+	struct bri_slot *slot;
+	void *before;
+	ssize_t r = 0;
+
+	if (may_go_straight(self, queue) && buf != NULL) {
+		slot = bri_bias_enter(self, &queue->memory->get, &before);
+		if (slot != NULL) {
+			r = get_some(queue, buf, size, &message, 1);
+			bri_bias_leave(self, &queue->memory->get, slot, before);
+		}
+	}
+	return __builtin_expect(r > 0, 1) ? (ssize_t)message.iov_len :
+					    get_one(queue, buf, size, timeout_ns);
 }
 
 ssize_t brood_queue_get_many(brood_queue *queue, void *buf, size_t size, struct iovec *ret_messages,
@@ -448,63 +571,63 @@ ssize_t brood_queue_peek(brood_queue *queue, void *buf, size_t size, int64_t tim
 
 /* ---- the end */
 
-static int stop(struct bri_thread *self, struct bri_side *side)
+static ssize_t stop_step(const struct call *call)
 {
-	int r = bri_lock_acquire(self, &side->lock, BROOD_FOREVER);
-	const struct bri_mark *mark;
+	const struct bri_mark *mark = now(call->own);
 
-	if (r < 0)
-		return r;
-	mark = now(side);
 	if (!mark->stop) {
-		prepare(side, mark->items, mark->bytes, 1);
-		commit(side);
+		prepare(call->own, mark->items, mark->bytes, 1);
+		commit(call->own);
 	}
-	bri_lock_release(self, &side->lock);
 	return 0;
+}
+
+/* Does the step as soon as the side is to be had. */
+static int at_once(brood_queue *queue, struct bri_side *side, step_fn *step)
+{
+	struct call call = { .queue = queue, .self = bri_thread(), .own = side };
+
+	call.timeout_ns = call.deadline = BROOD_FOREVER;
+	return (int)attempt(&call, step);
 }
 
 /* The getting side first. That wakes who waits for room, and who finds no room from then on ends the putting side as we
  * do, so that it is done though we be killed in between. It is closed when the putting side is. */
 int brood_queue_close(brood_queue *queue)
 {
-	struct bri_thread *self = bri_thread();
-	int r = bri_queue_check(self, queue);
+	int r = bri_queue_check(bri_thread(), queue);
 
 	if (r == 0)
-		r = stop(self, &queue->memory->get);
+		r = at_once(queue, &queue->memory->get, stop_step);
 	if (r == 0)
-		r = stop(self, &queue->memory->put);
+		r = at_once(queue, &queue->memory->put, stop_step);
 	return r;
 }
 
 /* ---- finished work */
 
 /* The last one wakes who waits for it; the others only count. That ASLEEP stays is right: who has set it waits on. */
+static ssize_t done_step(const struct call *call)
+{
+	struct bri_side *done = call->own;
+	uint64_t items = now(done)->items;
+	uint64_t left = bri_side_look(&call->queue->memory->put).items - items;
+
+	if (left == 0)
+		return -EINVAL;
+	prepare(done, items + 1, 0, 0);
+	if (left == 1)
+		commit(done);
+	else
+		count(done);
+	return 0;
+}
+
 int brood_queue_task_done(brood_queue *queue)
 {
-	struct bri_thread *self = bri_thread();
-	int r = bri_queue_check(self, queue);
-	struct bri_side *done;
-	uint64_t left, items;
+	int r = bri_queue_check(bri_thread(), queue);
 
-	if (r < 0)
-		return r;
-	done = &queue->memory->done;
-	r = bri_lock_acquire(self, &done->lock, BROOD_FOREVER);
-	if (r < 0)
-		return r;
-	items = now(done)->items;
-	left = bri_side_look(&queue->memory->put).items - items;
-	if (left > 0) {
-		prepare(done, items + 1, 0, 0);
-		if (left == 1)
-			commit(done);
-		else
-			__atomic_fetch_add(&done->word, BRI_QUEUE_COMMIT, __ATOMIC_SEQ_CST);
-	}
-	bri_lock_release(self, &done->lock);
-	return left > 0 ? 0 : -EINVAL;
+	return r < 0 ? r : at_once(queue, &queue->memory->done, done_step);
 }
 
 static ssize_t join_step(const struct call *call)
@@ -522,8 +645,7 @@ int brood_queue_join(brood_queue *queue, int64_t timeout_ns)
 
 	if (r < 0)
 		return r;
-	call.own = &queue->memory->done;
-	call.word = &queue->memory->done.word;
+	call.own = call.other = &queue->memory->done;
 	call.timeout_ns = timeout_ns;
 	return (int)perform(&call, join_step);
 }

@@ -16,7 +16,7 @@
 #define BRI_LOOKS 4
 #define BRI_BREATHS 192
 #define BRI_GLANCES \
-	25 /* for each look, a breath each, at what nobody would take from another's hands */
+	50 /* for each look, a breath each, at what nobody would take from another's hands */
 #endif
 
 static inline void bri_pause(void)

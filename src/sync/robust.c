@@ -66,6 +66,7 @@ int bri_thread_attach(struct bri_thread *self)
 	self->head = head;
 	self->tid = (uint32_t)syscall(SYS_gettid);
 	self->pid = (uint32_t)getpid();
+	self->name = BRI_UNNAMED;
 	self->held = 0;
 	self->freed = 0;
 	self->looks = has_company() ? BRI_LOOKS : 0;

@@ -61,11 +61,16 @@ struct bri_robust_head {
 	void *pending;
 };
 
+/* A thread's name until it has asked for one, and when there is none to be had; no side is biased to either. */
+#define BRI_UNNAMED (UINT64_C(1) << 63)
+#define BRI_NAMELESS (BRI_UNNAMED | 1)
+
 /* What a thread knows of itself. */
 struct bri_thread {
 	uint64_t generation; /* of the process it was found out in */
 	uint64_t space;      /* upper half of every stamp: the namespace that thread ids are of */
 	struct bri_robust_head *head;
+	uint64_t name; /* under which sides of queues are biased to it; see ipc/queue_bias.h */
 	uint32_t tid, pid;
 	uint32_t held; /* entries in the list that are ours */
 	uint32_t

@@ -8,7 +8,7 @@
  */
 #include <brood/brood.h>
 
-#include "ipc/queue.h"
+#include "ipc/queue_bias.h"
 #include "scenarios.h"
 
 #define LONG (60 * BROOD_SEC)
@@ -103,6 +103,60 @@ static void hold_putting_side(void)
 	up(&s->here);
 	await(&s->go);
 	brood_lock_release(&q->memory->put.lock);
+	up(&s->over);
+}
+
+/* As if it had had the side for long. */
+static void be_biased_to(struct bri_side *side)
+{
+	bri_bias_grant(bri_thread(), side);
+	if (!bri_bias_names(bri_thread(), side->bias))
+		up(&s->wrong);
+}
+
+static void biased_to_put(void)
+{
+	be_biased_to(&q->memory->put);
+}
+
+static void biased_to_get(void)
+{
+	be_biased_to(&q->memory->get);
+}
+
+static void biased_to_done(void)
+{
+	be_biased_to(&q->memory->done);
+}
+
+static void biased_to_all(void)
+{
+	biased_to_put();
+	biased_to_get();
+}
+
+static void idle_at_both_ends(void)
+{
+	biased_to_all();
+	up(&s->here);
+	pause();
+}
+
+static void stay_in_putting_side(void)
+{
+	struct bri_side *put = &q->memory->put;
+	struct bri_slot *slot;
+	uint32_t word = put->word;
+	void *before = NULL;
+
+	biased_to_put();
+	slot = bri_bias_enter(bri_thread(), put, &before);
+	up(&s->here);
+	await(&s->go);
+	if (__atomic_load_n(&put->word, __ATOMIC_SEQ_CST) != word)
+		up(&s->wrong);
+	if (slot != NULL)
+		bri_bias_leave(bri_thread(), put, slot, before);
 	up(&s->over);
 }
 
@@ -217,6 +271,47 @@ static void let_go(void)
 	s->go = 1;
 }
 
+/* Somebody else is biased, and does nothing; or is dead; or is in the middle of a put. */
+static void another_is_biased(void)
+{
+	start(idle_at_both_ends);
+	until(&s->here, 1);
+}
+
+static void another_was_biased(void)
+{
+	pid_t pid = start(idle_at_both_ends);
+
+	until(&s->here, 1);
+	end_kid(pid);
+}
+
+static void another_is_busy(void)
+{
+	start(stay_in_putting_side);
+	until(&s->here, 1);
+}
+
+/* Whoever puts twice is biased; the slots are those of the dead. */
+static void soon_biased(void)
+{
+	struct bri_side *put = &q->memory->put;
+
+	put->need = 1;
+	for (size_t i = 0; i < BRI_SLOTS; i++)
+		put->owners[i] = BRI_BIAS_NAME;
+}
+
+static void soon_biased_without_slots(void)
+{
+	struct bri_side *put = &q->memory->put;
+
+	soon_biased();
+	biased_to_get();
+	for (size_t i = 0; i < BRI_SLOTS; i++)
+		put->owners[i] = bri_thread()->name;
+}
+
 /* ---- what the victim does */
 
 static int64_t victims_number;
@@ -229,6 +324,12 @@ static void victim_puts(void)
 static void victim_puts_two(void)
 {
 	victim_puts();
+	victim_puts();
+}
+
+static void victim_puts_three(void)
+{
+	victim_puts_two();
 	victim_puts();
 }
 
@@ -377,6 +478,34 @@ static const char *has_what_was_put_at_last(void)
 {
 	let_go();
 	return until(&s->over, 1) ? has_what_was_put() : "the busy one does not end";
+}
+
+/* Who came while the victim put has put, too. */
+static const char *other_putter_is_in(void)
+{
+	ssize_t n;
+
+	if (!until(&s->done, 1))
+		return "a putter waits for a dead one";
+	n = committed();
+	if (n < 1 || n > 2 || brood_queue_size(q) != n)
+		return "a message is lost";
+	while (brood_queue_size(q) > 0)
+		if (!harness_gets())
+			return "what is there is not to be had";
+	return get(&s->from_victim) != n - 1 ? "a message is lost" : goes_on();
+}
+
+static const char *other_getter_has_one(void)
+{
+	return until(&s->done, 1) ? has_all_but(1, 1) : "a getter waits for a dead one";
+}
+
+static const char *third_is_in_at_last(void)
+{
+	first = start_asleep(put_one);
+	let_go();
+	return until(&s->over, 1) ? other_putter_is_in() : "the busy one does not end";
 }
 
 static const char *two_or_one(void)
@@ -569,6 +698,13 @@ static const char *two_ended(bool told)
 	return until(&s->ended, 3) ? settle() : "the end does not come";
 }
 
+static const char *closed_or_not(void)
+{
+	if (brood_queue_is_closed(q) == 1)
+		return put_as(HARNESS, 0, 0) == -EPIPE ? NULL : "a message goes in behind the end";
+	return goes_on();
+}
+
 static const char *getters_ended(void)
 {
 	return two_ended(brood_queue_is_closed(q) == 1);
@@ -650,6 +786,36 @@ static const struct scenario scenarios[] = {
 	{ "task_done of two, two join", two_in_it, NULL, two_join, victim_finishes_two, NULL, two_joiners_went, NULL, false },
 	{ "join, another behind", one_in_it, NULL, NULL, victim_joins, follow_and_finish, follower_joined, NULL, false },
 	{ "errors", two_in_it, NULL, NULL, victim_errs, NULL, still_two, NULL, false },
+	{ "biased: put", NULL, biased_to_put, NULL, victim_puts, NULL, has_what_was_put, NULL, false },
+	{ "biased: put in two pieces", near_the_end, biased_to_put, NULL, victim_puts, NULL, goes_on, NULL, false },
+	{ "biased: put many", NULL, biased_to_put, NULL, victim_puts_many, NULL, has_what_was_put, NULL, false },
+	{ "biased: put, no room, another behind", full, biased_to_all, NULL, victim_puts, follow_and_make_room, follower_is_in, make_room, false },
+	{ "biased: put finishes the end", full_and_half_closed, biased_to_put, NULL, victim_puts, NULL, end_was_finished, NULL, false },
+	{ "biased: get", two_in_it, biased_to_get, NULL, victim_gets, NULL, two_or_one, NULL, false },
+	{ "biased: get many", two_in_it, biased_to_get, NULL, victim_gets_many, NULL, two_or_none, NULL, false },
+	{ "biased: get, none, another behind", NULL, biased_to_all, NULL, victim_gets, follow_and_put, follower_has_it, harness_puts, false },
+	{ "biased: peek", two_in_it, biased_to_get, NULL, victim_peeks, NULL, still_two, NULL, false },
+	{ "biased: close, two wait to get", NULL, biased_to_all, two_get, victim_closes, NULL, getters_ended, NULL, false },
+	{ "biased: task_done, two join", one_in_it, biased_to_done, two_join, victim_finishes_task, NULL, two_joiners_went, NULL, false },
+	{ "biased: errors", two_in_it, biased_to_all, NULL, victim_errs, NULL, still_two, NULL, false },
+	{ "grant", soon_biased, NULL, NULL, victim_puts_three, NULL, has_what_was_put, NULL, false },
+	{ "grant, no slots", soon_biased_without_slots, NULL, NULL, victim_puts_three, NULL, has_what_was_put, NULL, false },
+	{ "take: put, another is biased", NULL, NULL, another_is_biased, victim_puts, NULL, has_what_was_put, NULL, false },
+	{ "take: put, another was biased", NULL, NULL, another_was_biased, victim_puts, NULL, has_what_was_put, NULL, false },
+	{ "take: put, another is busy", NULL, NULL, another_is_busy, victim_puts, let_go, has_what_was_put_at_last, NULL, false },
+	{ "take: put, another is busy, a third comes", NULL, NULL, another_is_busy, victim_puts, let_go, third_is_in_at_last, NULL, false },
+	{ "take: put to timeout, another is busy", NULL, NULL, another_is_busy, victim_puts_shortly, NULL, has_what_was_put_at_last, NULL, false },
+	{ "take: get, another is biased", two_in_it, NULL, another_is_biased, victim_gets, NULL, two_or_one, NULL, false },
+	{ "take: get, none, another is biased", NULL, NULL, another_is_biased, victim_gets, follow_and_put, follower_has_it, harness_puts, false },
+	{ "take: close, another is biased", NULL, NULL, another_is_biased, victim_closes, NULL, closed_or_not, NULL, false },
+};
+
+static const struct encounter met[] = {
+	{ { "meet: biased put, a putter", NULL, biased_to_put, NULL, victim_puts, NULL, other_putter_is_in, NULL, false }, one_puts },
+	{ { "meet: biased put, a getter", NULL, biased_to_put, NULL, victim_puts, NULL, one_has_it, NULL, false }, one_gets },
+	{ { "meet: biased get, a getter", two_in_it, biased_to_get, NULL, victim_gets, NULL, other_getter_has_one, NULL, false }, one_gets },
+	{ { "meet: put takes the side, its user leaves", NULL, NULL, another_is_busy, victim_puts, let_go, has_what_was_put_at_last, NULL, false }, let_go },
+	{ { "meet: put takes the side, a putter", NULL, NULL, another_is_biased, victim_puts, NULL, other_putter_is_in, NULL, false }, one_puts },
 };
 /* clang-format on */
 
@@ -673,5 +839,7 @@ static void attach(void)
 int main(int argc, char **argv)
 {
 	s = shared_memory(sizeof(*s));
+	encounters = met;
+	n_encounters = sizeof(met) / sizeof(met[0]);
 	return step_through(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), argc, argv);
 }

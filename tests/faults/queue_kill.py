@@ -53,12 +53,12 @@ class Kill(killing.Kill):
 
 
 class Mutants(killing.Mutants):
-    mutants, quick = MUTANTS, ('put', 'get many', 'close', 'task_done')
+    mutants, quick = MUTANTS, ('put', 'get many', 'close', 'task_done', 'biased', 'take')
     folder, harness = 'ipc', 'queue_kill.c'
 
     @staticmethod
     def sources(copy):
-        return [os.path.join(copy, name) for name in ('queue.c', 'queue_move.c')] + killing.sources_in('src/sync') + SOURCES
+        return [os.path.join(copy, name) for name in ('queue.c', 'queue_bias.c', 'queue_move.c')] + killing.sources_in('src/sync') + SOURCES
 
 
 if __name__ == '__main__':

@@ -4,6 +4,9 @@
  * the 2nd, … to the last one of its operation. Each time those who are left must be able to go on by themselves
  * within the limit. Where the victim sleeps it is killed asleep, and in the next runs the others do what wakes it.
  *
+ * In an encounter somebody else arrives after n steps, and comes as far as it can; the victim goes on, and is killed after
+ * j more: all n, and all j.
+ *
  * A program includes this once, defines anew() and attach(), and hands its scenarios to step_through(). */
 #ifndef FAULTS_SCENARIOS_H
 #define FAULTS_SCENARIOS_H
@@ -191,6 +194,11 @@ struct scenario {
 	const char *(*check)(void);
 	void (*again)(void); /* … when it sleeps another time, if only for the lock */
 	bool fresh;          /* the victim has not used the library before */
+};
+
+struct encounter {
+	struct scenario scenario;
+	void (*arrive)(void); /* in the harness */
 };
 
 /* ---- the victim */
@@ -428,6 +436,60 @@ static void try(const struct scenario *scenario, long from, long stride)
 	(void)fflush(stdout);
 }
 
+/* One run: n steps, somebody arrives, j steps. *ret_over: the operation was over before. */
+static const char *run_met(const struct encounter *encounter, long n, long j, bool *ret_over)
+{
+	const struct scenario *scenario = &encounter->scenario;
+	const char *why = NULL;
+	pid_t pid = begin(scenario);
+
+	if (go(pid, n, true, &why) < 0) {
+		kill_victim(pid);
+		end_kids();
+		strayed++;
+		pid = begin(scenario);
+		(void)go(pid, n, false, &why);
+	}
+	encounter->arrive();
+	*ret_over = go(pid, j, false, &why) < j;
+	kill_victim(pid);
+	if (why == NULL)
+		why = scenario->check();
+	end_kids();
+	return why;
+}
+
+/* Of the many runs about one in 16 times `stride`. */
+static void try_encounters(const struct encounter *encounter, long from, long stride)
+{
+	int64_t began = brood_now();
+	long failed = 0, runs = 0, step = 1;
+
+	while (step * step < 16 * stride)
+		step++;
+	if (!record(&encounter->scenario))
+		failed++;
+	for (long n = from % step; n <= path.n && failed < 5; n += step) {
+		bool over = false;
+
+		for (long j = (from + n) % step; !over && failed < 5; j += step) {
+			const char *why = run_met(encounter, n, j, &over);
+
+			runs++;
+			if (why == NULL)
+				continue;
+			printf("FAILED: %s: met after %ld instructions, killed %ld later: %s\n",
+			       encounter->scenario.name, n, j, why);
+			failed++;
+		}
+	}
+	kills += runs;
+	failures += failed;
+	printf("%-40s %5ld instructions, %ld encounters, %ld failures, %.1f s\n",
+	       encounter->scenario.name, path.n, runs, failed, (double)(brood_now() - began) / 1e9);
+	(void)fflush(stdout);
+}
+
 static bool is_wanted(const char *name, char **names)
 {
 	if (*names == NULL)
@@ -437,6 +499,9 @@ static bool is_wanted(const char *name, char **names)
 			return true;
 	return false;
 }
+
+static const struct encounter *encounters;
+static size_t n_encounters;
 
 static int step_through(const struct scenario *scenarios, size_t n, int argc, char **argv)
 {
@@ -461,6 +526,12 @@ static int step_through(const struct scenario *scenarios, size_t n, int argc, ch
 			continue;
 		operations++;
 		try(&scenarios[i], (long)(i * 7) % stride, stride);
+	}
+	for (size_t i = 0; i < n_encounters; i++) {
+		if (!is_wanted(encounters[i].scenario.name, argv))
+			continue;
+		operations++;
+		try_encounters(&encounters[i], (long)(i * 7) % stride, stride);
 	}
 	if (file != NULL)
 		reached_write(&reached, file);
