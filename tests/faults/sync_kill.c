@@ -1407,6 +1407,16 @@ static const struct scenario scenarios[] = {
 };
 /* clang-format on */
 
+/* The victim's process has joined, and leaves by plain stores: who comes to wait meanwhile must not be forgotten. */
+static const struct encounter meetings[] = {
+	{ { "lock release, one comes to wait", NULL, lock, NULL, unlock, NULL, one_gets_it, NULL,
+	    false },
+	  one_waits },
+	{ { "lock and unlock, one comes to wait", NULL, NULL, NULL, lock_and_unlock, NULL,
+	    one_gets_it, NULL, false },
+	  one_waits },
+};
+
 /* A lock whose conditions nobody ever waits for is a simpler one: most scenarios of the lock want that. */
 static bool is_unwatched(const char *name)
 {
@@ -1438,5 +1448,7 @@ static void anew(const char *name)
 int main(int argc, char **argv)
 {
 	s = shared_memory(sizeof(*s));
+	encounters = meetings;
+	n_encounters = sizeof(meetings) / sizeof(meetings[0]);
 	return step_through(scenarios, sizeof(scenarios) / sizeof(scenarios[0]), argc, argv);
 }
