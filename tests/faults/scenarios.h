@@ -459,20 +459,21 @@ static const char *run_met(const struct encounter *encounter, long n, long j, bo
 	return why;
 }
 
-/* Of the many runs about one in 16 times `stride`. */
+#define MOST_ENCOUNTERS 4000 /* of one operation; there are half the square of its instructions */
+
+/* Somebody arrives at every instruction, and of the deaths after it some are tried; of a sample fewer of both. */
 static void try_encounters(const struct encounter *encounter, long from, long stride)
 {
 	int64_t began = brood_now();
-	long failed = 0, runs = 0, step = 1;
+	long failed = 0, runs = 0, step = stride / 8 + 1, deaths;
 
-	while (step * step < 16 * stride)
-		step++;
 	if (!record(&encounter->scenario))
 		failed++;
+	deaths = path.n * path.n / step / 2 / (MOST_ENCOUNTERS / stride + 40) + 1;
 	for (long n = from % step; n <= path.n && failed < 5; n += step) {
 		bool over = false;
 
-		for (long j = (from + n) % step; !over && failed < 5; j += step) {
+		for (long j = (from + n) % deaths; !over && failed < 5; j += deaths) {
 			const char *why = run_met(encounter, n, j, &over);
 
 			runs++;
