@@ -35,13 +35,15 @@
  *            larger one it breaks the direction: -EBADMSG for all.
  * .read_ahead  One read takes all the small messages that have come. Only where one process receives: what
  *            was read ahead is seen by brood_conn_poll() and brood_wait(), but not by a poll(2) of one's
- *            own, and by no other process.
+ *            own, and by no other process. While messages come one behind the other, who waits for the next may
+ *            wait awake for some microseconds, and be given it that much later, so as to find several.
  * Threads    One sends while another receives; more than that needs .shared. Nobody may use it while
  *            another closes. Signal handlers that interrupt a call are no trouble to it. */
 #ifndef BROOD_CONN_H
 #define BROOD_CONN_H
 
 #include <brood/pickle.h>
+#include <brood/segment.h>
 #include <sys/uio.h>
 
 BROOD_BEGIN_DECLS

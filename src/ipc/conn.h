@@ -58,6 +58,7 @@ struct brood_conn {
 	size_t part_size, part_room;
 	char *ahead;
 	size_t ahead_at, ahead_end, ahead_room;
+	unsigned taken; /* messages since the last read, when it reads ahead */
 };
 
 /* brood_conn_new_take(); and when `segment_fd` is not -1 its users share it, and this descriptor stays the

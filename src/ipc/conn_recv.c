@@ -12,6 +12,8 @@
 
 #include "base/cleanup.h"
 #include "os/clock.h"
+#include "sync/pause.h"
+#include "sync/robust.h"
 
 #define SMALL ((size_t)4 << 10)
 #define ONE_READ ((size_t)1 << 30)
@@ -20,6 +22,19 @@
 static inline size_t least(size_t a, size_t b)
 {
 	return a < b ? a : b;
+}
+
+/* A reader that reads ahead is faster than who writes message by message: it would find one or two each time, sleep, and
+ * cost the writer a wake-up for each. When messages come one behind the other it draws breath instead,
+ * for less than a sleep and a wake-up take, and finds many. */
+static void gather(brood_conn *conn)
+{
+	const struct bri_thread *self = conn->taken > 1 ? bri_thread() : NULL;
+	unsigned looks = self != NULL ? self->looks / 2 : 0;
+
+	conn->taken = 0;
+	while (bri_patient(&looks))
+		continue;
 }
 
 /* Reads up to `size` bytes, of those that were read ahead if there are any. Returns as bri_stream_read(). */
@@ -35,6 +50,8 @@ static ssize_t fetch(brood_conn *conn, void *to, size_t size, int64_t deadline)
 		conn->ahead_at += n;
 		return (ssize_t)n;
 	}
+	if (conn->ahead_room > 0 && deadline != 0)
+		gather(conn);
 	got = bri_stream_read(&conn->in, pieces, conn->ahead_room > 0 ? 2 : 1, deadline);
 	if (got <= (ssize_t)n)
 		return got;
@@ -121,6 +138,7 @@ static void next_message(brood_conn *conn)
 {
 	bri_frame_begin(&conn->common->frame, conn->most);
 	conn->part_size = 0;
+	conn->taken++;
 	if (conn->part_room > FIRST_ROOM) {
 		free(bri_take(conn->part));
 		conn->part_room = 0;

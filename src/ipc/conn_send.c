@@ -20,7 +20,7 @@
 /* A message that a pipe cannot hold makes it as large as an unprivileged user may have it. */
 static void grow(brood_conn *conn, size_t size)
 {
-	if (size <= BRI_PIPE_KERNEL || conn->grown)
+	if (size + BRI_FRAME_HEAD_MOST <= BRI_PIPE_KERNEL || conn->grown)
 		return;
 	conn->grown = true;
 	if (!conn->out.is_socket)
