@@ -1,4 +1,5 @@
-/* bench-conn [ROUNDS] - messages of 64 bytes from process to process, beside a bare pipe
+/* bench-conn [ROUNDS] - messages of 64 bytes from process to process, beside a bare pipe; bodies of 64 MiB as segments,
+ *	beside the same as messages
  * bench-conn 64kib - thousands of messages of 64 KiB in a second, for a peer that is another program
  *
  * The lines are those of rounds.h. */
@@ -18,6 +19,8 @@
 #define SMALL 64
 #define LARGE ((size_t)64 << 10)
 #define AT_ONCE 256
+#define BODY ((size_t)64 << 20)
+#define BODIES 8L
 
 static brood_conn *in, *out;
 static int ends[2];
@@ -138,6 +141,113 @@ static double rate(bool ours, long n, void (*give)(long n))
 	return (double)n / (double)(brood_now() - began) * 1e3;
 }
 
+/* ---- bodies, which the sender has in its memory, and the receiver reads from beginning to end. Two segments take turns:
+ * one is filled while the other is read, and the receiver says when it is done with one */
+
+static char *body;
+
+static uint64_t sum_of(const void *data)
+{
+	const uint64_t *words = data;
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < BODY / sizeof(*words); i++)
+		sum += words[i];
+	return sum;
+}
+
+/* Into memory that was touched before; its own body is as good as any. */
+static bool receive_message(uint64_t *ret_sum)
+{
+	if (brood_conn_recv_into(in, body, BODY, BROOD_FOREVER) != (ssize_t)BODY)
+		return false;
+	*ret_sum = sum_of(body);
+	return true;
+}
+
+static bool receive_segment(uint64_t *ret_sum)
+{
+	brood_segment *segment;
+
+	if (brood_conn_recv_segment(in, NULL, BROOD_FOREVER, &segment) < 0)
+		return false;
+	*ret_sum = sum_of(brood_segment_data(segment));
+	brood_segment_unref(segment);
+	return brood_conn_send_bytes(in, NULL, 0, BROOD_FOREVER) == 0;
+}
+
+static void send_messages(void)
+{
+	for (long i = 0; i < BODIES; i++)
+		if (brood_conn_send_bytes(out, body, BODY, BROOD_FOREVER) < 0)
+			die("send");
+}
+
+static void send_segments(brood_segment *segments[2])
+{
+	for (long i = 0; i < BODIES; i++) {
+		if (i >= 2 && brood_conn_recv_into(out, NULL, 0, BROOD_FOREVER) != 0)
+			die("turn");
+		memcpy(brood_segment_data(segments[i % 2]), body, BODY);
+		if (brood_conn_send_segment(out, segments[i % 2], BROOD_FOREVER) < 0)
+			die("send");
+	}
+}
+
+static int read_bodies(bool ours)
+{
+	uint64_t wanted = sum_of(body), sum;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	out = brood_conn_free(out);
+	memset(body, 1, BODY); /* the first write to it after the fork copies it */
+	brood_conn_send_bytes(in, "", 0, 0);
+	for (long i = 0; i < BODIES; i++)
+		if (!(ours ? receive_segment : receive_message)(&sum) || sum != wanted)
+			return 1;
+	return 0;
+}
+
+/* MB a second, until the receiver has read the last of them. */
+static double bodies(bool ours)
+{
+	brood_segment *segments[2];
+	int64_t began;
+	int status;
+	pid_t pid;
+
+	if (body == NULL && (body = malloc(BODY)) == NULL)
+		die("memory");
+	memset(body, 1, BODY);
+	for (int i = 0; i < 2; i++) {
+		if (brood_segment_new(BODY, NULL, &segments[i]) < 0)
+			die("segment");
+		memset(brood_segment_data(segments[i]), 0, BODY);
+	}
+	if (brood_pipe(true, &in, &out) < 0)
+		die("pipe");
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0)
+		_exit(read_bodies(ours));
+	in = brood_conn_free(in);
+	if (brood_conn_recv_into(out, NULL, 0, BROOD_FOREVER) != 0)
+		die("the receiver is not there");
+	began = brood_now();
+	if (ours)
+		send_segments(segments);
+	else
+		send_messages();
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		die("the receiver has something else");
+	began = brood_now() - began;
+	out = brood_conn_free(out);
+	brood_segment_unref(segments[0]);
+	brood_segment_unref(segments[1]);
+	return (double)(BODIES * (long)BODY) / (double)began * 1e3;
+}
+
 #define ONE_BY_ONE 200000L
 #define BATCHED (AT_ONCE * 8000L)
 
@@ -154,6 +264,7 @@ static double batched(bool ours)
 static const struct rounds_figure figures[] = {
 	{ "conn.64b", "M/s", "pipe", one_by_one, true },
 	{ "conn.64b.batched", "M/s", "pipe", batched, true },
+	{ "conn.64mib", "MB/s", "message", bodies, true },
 };
 
 int main(int argc, char **argv)

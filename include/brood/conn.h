@@ -255,5 +255,32 @@ BROOD_API int brood_conn_send_conn(brood_conn *conn, const brood_conn *sent, int
 BROOD_API int brood_conn_recv_conn(brood_conn *conn, const brood_conn_opts *opts,
 				   int64_t timeout_ns, brood_conn **ret_conn);
 
+/** Send a segment (brood/segment.h) over a local socket, as a body of any size that nobody copies: fill it, send it, and the
+ * receiver maps the very same memory. Worth it from about a megabyte on; see bench/README.md for what it saves.
+ * It stays shared: what either end writes into it later the other sees. brood_segment_seal() with BROOD_SEAL_WRITE, before
+ * it is sent, keeps the receiver from writing; the sender's own mapping still does. Between two
+ * ends of brood it is agreed upon by calling these two; it is brood_conn_send_fd() on the wire, so that CPython gets a
+ * descriptor of it by recv_handle(), and nothing else by itself. Elsewhere (pipes, TCP) send bytes.
+ * Returns: 0.
+ * Errors:  -EPERM: it can be shrunk: a named one; -EBADF: closed; the others as brood_conn_send_fd().
+ * Owns:    `segment` stays the caller's, who may let it go at once: it lives as long as somebody has it, or it is
+ *          on its way.
+ * Safe:    as brood_conn_send_bytes(). */
+BROOD_API int brood_conn_send_segment(brood_conn *conn, const brood_segment *segment,
+				      int64_t timeout_ns);
+
+/** Receive a segment. Its size is sealed, so that no access to it can be a SIGBUS, whatever the sender does then, unless it
+ * punches holes into reserved huge pages; its content is the sender's to change. It is mapped for reading if it is
+ * sealed against writing. Of the options .raw, .read_only and .fail count; with .raw any
+ * memfd is taken that is sealed against shrinking.
+ * Returns: 0, and a handle with one reference in *ret_segment.
+ * Errors:  -ENOMSG: what comes next is a message, and stays: receive it by brood_conn_recv_bytes(); -EPERM: it is not sealed
+ *          against shrinking (step "seals"); -EFBIG: it is, or may grow, longer than .most; -ENODATA, -EBADMSG, -EPROTONOSUPPORT, … as brood_segment_attach();
+ *          after these it is lost, and the next can be received; the others as brood_conn_recv_fd().
+ * Owns:    the caller, until brood_segment_unref().
+ * Safe:    as brood_conn_recv_bytes(). */
+BROOD_API int brood_conn_recv_segment(brood_conn *conn, const brood_segment_opts *opts,
+				      int64_t timeout_ns, brood_segment **ret_segment);
+
 BROOD_END_DECLS
 #endif
