@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "tests/unit/leak.h"
 #include "tests/unit/peers.h"
@@ -78,6 +79,54 @@ START_TEST(what_is_no_object_is_refused_and_the_next_one_comes)
 }
 END_TEST
 
+/* Pickles that are small, and would be large, deep, or work. */
+START_TEST(hostile_pickles_cost_little_and_the_next_one_comes)
+{
+	static const struct {
+		const char *head, *again, *tail;
+		int times, error;
+	} cases[] = {
+		{ "\x80\4", "]", "", 100000, -ELOOP },                   /* lists in lists */
+		{ "\x80\4]\x94", "](h\1h\1e\x94", ".", 30, -ELOOP },     /* itself in itself */
+		{ "\x80\2(", "(", "", 100000, -EBADMSG },                /* marks */
+		{ "\x80\2Nr\xff\xff\xff\x7f", "", ".", 0, 0 },           /* a memo far away */
+		{ "\x80\4X\xff\xff\xff\xff", "x", "", 10, -EBADMSG },    /* 4 GiB of text */
+		{ "\x80\2\x8b\xff\xff\xff\x7f", "x", "", 10, -EBADMSG }, /* a long of 2 GiB */
+		{ "\x80\2cposix\nsystem\nX", "\2", "id\x85R.", 1, -EPERM },
+	};
+	struct rusage before, after;
+	int64_t began = brood_now();
+	brood_object *got;
+
+	make();
+	getrusage(RUSAGE_SELF, &before);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t head = strlen(cases[i].head), again = strlen(cases[i].again),
+		       tail = strlen(cases[i].tail), size;
+		char *pickle = malloc(head + again * (size_t)cases[i].times + tail + 1);
+		brood_object one = BROOD_INT((int64_t)i);
+		int r;
+
+		ck_assert_ptr_nonnull(pickle);
+		memcpy(pickle, cases[i].head, size = head);
+		for (int k = 0; k < cases[i].times; k++, size += again)
+			memcpy(pickle + size, cases[i].again, again);
+		memcpy(pickle + size, cases[i].tail, tail);
+		ck_assert_int_eq(brood_conn_send_bytes(out, pickle, size + tail, 0), 0);
+		free(pickle);
+		r = brood_conn_recv(in, NULL, 0, &got);
+		ck_assert_msg(cases[i].error == 0 ? r == 0 || r < 0 : r < 0, "case %zu: %d", i, r);
+		if (r == 0)
+			brood_object_free(got);
+		ck_goes_through(&one);
+	}
+	getrusage(RUSAGE_SELF, &after);
+	ck_assert_int_lt(after.ru_maxrss - before.ru_maxrss, 256 << 10); /* KiB */
+	ck_assert_int_lt(brood_now() - began, PATIENCE_NS);
+	drop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ipc/conn_object");
@@ -85,5 +134,6 @@ int main(void)
 
 	tcase_add_test(tcase, objects_go_through);
 	tcase_add_test(tcase, what_is_no_object_is_refused_and_the_next_one_comes);
+	tcase_add_test(tcase, hostile_pickles_cost_little_and_the_next_one_comes);
 	return leak_run(suite);
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -845,10 +846,109 @@ START_TEST(signals_do_not_matter)
 }
 END_TEST
 
+/* `size` bytes of address space that are the same megabyte again and again. */
+static char *map_again_and_again(size_t size)
+{
+	const size_t piece = (size_t)1 << 20;
+	int fd = memfd_create("piece", MFD_CLOEXEC);
+	char *all = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	must(fd >= 0 && ftruncate(fd, (off_t)piece) == 0 && all != MAP_FAILED);
+	for (size_t at = 0; at < size; at += piece)
+		must(mmap(all + at, piece, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) !=
+		     MAP_FAILED);
+	close(fd);
+	return all;
+}
+
+#define BEYOND (((size_t)2 << 30) + ((size_t)1 << 20))
+
+static void send_beyond(void *arg)
+{
+	char *data = map_again_and_again(BEYOND);
+
+	(void)arg;
+	in = brood_conn_free(in);
+	must(brood_conn_send_bytes(out, data, BEYOND, BROOD_FOREVER) == 0);
+	must(say("behind") == 0);
+}
+
+START_TEST(more_than_2_gib_in_a_message)
+{
+	char *room = map_again_and_again(BEYOND);
+	pid_t pid;
+
+	make(_i);
+	pid = peer(send_beyond, NULL);
+	out = brood_conn_free(out);
+	ck_assert_int_eq(brood_conn_next_size(in, BROOD_FOREVER), (int64_t)BEYOND);
+	ck_assert_int_eq(brood_conn_recv_into(in, room, BEYOND, BROOD_FOREVER), (int64_t)BEYOND);
+	ck_hears("behind");
+	ck_finishes(pid);
+	munmap(room, BEYOND);
+	drop();
+}
+END_TEST
+
+START_TEST(a_pipe_grows_for_what_it_cannot_hold)
+{
+	int other[2], size;
+	bool may_grow;
+
+	ck_assert_int_eq(brood_pipe(false, &in, &out), 0);
+	size = fcntl(brood_conn_fd(out), F_GETPIPE_SZ);
+	ck_assert_int_eq(pipe2(other, O_CLOEXEC), 0);
+	may_grow = size == 64 << 10 && fcntl(other[0], F_SETPIPE_SZ, 1 << 20) > 0;
+	close(other[0]);
+	close(other[1]);
+	ck_assert_int_eq(brood_conn_send_bytes(out, large, (size_t)32 << 10, 0), 0);
+	ck_assert_int_eq(fcntl(brood_conn_fd(out), F_GETPIPE_SZ), size);
+	ck_assert_int_eq(brood_conn_recv_into(in, got, sizeof(got), 0), 32 << 10);
+	/* With its head it is four bytes too much. */
+	if (may_grow) {
+		ck_assert_int_eq(brood_conn_send_bytes(out, large, (size_t)64 << 10, 0), 0);
+		ck_assert_int_gt(fcntl(brood_conn_fd(out), F_GETPIPE_SZ), size);
+		ck_assert_int_eq(brood_conn_recv_into(in, got, sizeof(got), 0), 64 << 10);
+	}
+	drop();
+}
+END_TEST
+
+static void send_one_behind_the_other(void *arg)
+{
+	(void)arg;
+	in = brood_conn_free(in);
+	for (uint64_t i = 0; i < 20000; i++)
+		must(brood_conn_send_bytes(out, &i, sizeof(i), PATIENCE_NS) == 0);
+}
+
+/* A reader that reads ahead waits awake for them: with a time-out, without, and for the end. */
+START_TEST(one_behind_the_other)
+{
+	uint64_t number = 0;
+	pid_t pid;
+
+	make(_i);
+	pid = peer(send_one_behind_the_other, NULL);
+	out = brood_conn_free(out);
+	for (uint64_t i = 0; i < 20000; i++) {
+		ck_assert_int_eq(brood_conn_recv_into(in, &number, sizeof(number),
+						      i % 2 ? PATIENCE_NS : BROOD_FOREVER),
+				 sizeof(number));
+		ck_assert_uint_eq(number, i);
+	}
+	ck_assert_int_eq(brood_conn_recv_into(in, &number, sizeof(number), BROOD_FOREVER), -EPIPE);
+	ck_finishes(pid);
+	drop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ipc/conn");
 	TCase *one = leak_case(suite, "one", 60), *several = leak_case(suite, "several", 60);
+	TCase *vast = leak_case(suite, "vast",
+				300); /* a second each, where there is nothing else to do */
 
 	add_for_all(one, messages_keep_their_borders);
 	add_for_all(one, what_is_too_large_stays);
@@ -872,6 +972,11 @@ int main(void)
 	add_for_all(one, what_is_kept_is_kept_by_one_process);
 	add_for_all(one, one_thread_sends_one_receives);
 	add_for_all(one, signals_do_not_matter);
+	add_for_all(one, one_behind_the_other);
+	tcase_add_test(one, a_pipe_grows_for_what_it_cannot_hold);
+	tcase_add_loop_test(vast, more_than_2_gib_in_a_message, 0, 1);
+	if (getenv("BROOD_TEST_LONG") != NULL)
+		tcase_add_loop_test(vast, more_than_2_gib_in_a_message, 1, KINDS);
 	tcase_add_loop_test(several, many_share_it, 0, 2);
 	tcase_add_loop_test(several, threads_share_it, 0, 2);
 	tcase_add_loop_test(several, a_receiver_killed_while_it_waits_is_not_missed, 0, 2);

@@ -369,6 +369,61 @@ START_TEST(who_leaves_is_not_told_of)
 }
 END_TEST
 
+struct crowd {
+	flag came, may_go;
+};
+
+#define CROWD 200
+
+/* Silent; they say half a head, and stay. */
+static void be_a_crowd(void *arg)
+{
+	struct crowd *crowd = arg;
+
+	for (int i = 0; i < CROWD; i++)
+		must(send(stranger(), "\0\0\1", 3, MSG_NOSIGNAL) == 3);
+	raise_flag(&crowd->came);
+	await(&crowd->may_go);
+}
+
+static int open_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Of two hundred, all of whom are silent, four have a place; the others are hung up on, and cost nothing. */
+START_TEST(a_crowd_has_so_many_places)
+{
+	const brood_listener_opts few = { KEY, .handshakes = 4 };
+	struct crowd *crowd = share(sizeof(*crowd));
+	int before, r = -ETIMEDOUT;
+	struct rusage then, now;
+	brood_conn *conn;
+	pid_t pid;
+
+	make(_i * 2, &few);
+	before = open_descriptors();
+	getrusage(RUSAGE_SELF, &then);
+	pid = peer(be_a_crowd, crowd);
+	while (!crowd->came || r != -ETIMEDOUT) {
+		r = brood_listener_accept(listener, 5 * BROOD_MSEC, &conn);
+		ck_assert_int_eq(r, -ETIMEDOUT);
+		ck_assert_int_le(open_descriptors(), before + 1 + 4); /* and the epoll instance */
+	}
+	ck_greets(&knows);
+	ck_assert_int_le(open_descriptors(), before + 1 + 4);
+	getrusage(RUSAGE_SELF, &now);
+	ck_assert_int_lt(now.ru_maxrss - then.ru_maxrss, 16 << 10); /* KiB */
+	raise_flag(&crowd->may_go);
+	ck_finishes(pid);
+	drop();
+}
+END_TEST
+
 static void flood(void *arg)
 {
 	int fd;
@@ -745,6 +800,54 @@ START_TEST(a_strange_listener_is_left)
 }
 END_TEST
 
+/* What comes without a frame of ours, and as slowly as can be, or without an end. */
+struct torrent {
+	const char *bytes;
+	size_t size;
+	int every_ms;
+	int error;
+};
+
+static void pour(void *arg)
+{
+	const struct torrent *torrent = arg;
+	brood_conn *conn;
+	size_t at = 0;
+
+	must(brood_listener_accept(listener, PATIENCE_NS, &conn) == 0);
+	while (send(brood_conn_fd(conn), torrent->bytes + at, torrent->every_ms ? 1 : torrent->size,
+		    MSG_NOSIGNAL) > 0) {
+		at = torrent->every_ms ? (at + 1) % torrent->size : 0;
+		nap_ms(torrent->every_ms);
+	}
+	brood_conn_free(conn);
+	drop();
+}
+
+START_TEST(a_hostile_listener_is_left)
+{
+	static const struct torrent torrents[] = {
+		{ "\0\0\1\1", 4, 0, -EPROTO }, /* one byte too long */
+		{ "\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff", 12, 0, -EPROTO },
+		{ "\xff\xff\xff\xfe", 4, 0, -EPROTO }, /* a negative length */
+		{ "HTTP/1.1 400 Bad Request\r\n", 26, 0, -EPROTO },
+		{ "\0\0\0\0", 4, 0, -EPROTO }, /* empty messages, for ever */
+		{ "\0\0\1\0xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 36, 20,
+		  -ETIMEDOUT }, /* drop by drop */
+	};
+	const brood_client_opts brief = { KEY, .handshake_ns = 300 * BROOD_MSEC, .fail = &fail };
+	brood_conn *conn;
+	pid_t pid;
+
+	make(_i % 2 * 2, NULL);
+	pid = peer(pour, (void *)&torrents[_i / 2]);
+	ck_assert_int_eq(brood_client(brood_listener_address(listener), &brief, &conn),
+			 torrents[_i / 2].error);
+	ck_finishes(pid);
+	drop();
+}
+END_TEST
+
 START_TEST(options_of_the_connection_are_taken)
 {
 	const brood_conn_opts small = { .most = 3, .read_ahead = 100 };
@@ -788,6 +891,7 @@ int main(void)
 	tcase_add_loop_test(bad, slow_ones_have_their_time, 0, 2);
 	tcase_add_loop_test(bad, garbage_is_refused, 0, 2);
 	tcase_add_loop_test(bad, who_leaves_is_not_told_of, 0, 2);
+	tcase_add_loop_test(bad, a_crowd_has_so_many_places, 0, 2);
 	tcase_add_test(bad, a_flood_does_not_hold_it);
 	tcase_add_test(bad, too_many_descriptors_are_told);
 	tcase_add_loop_test(places, a_place_is_taken_once, 0, 3);
@@ -802,5 +906,6 @@ int main(void)
 	tcase_add_test(places, a_full_backlog_is_waited_for);
 	tcase_add_loop_test(places, a_silent_listener_is_left, 0, 3);
 	tcase_add_loop_test(places, a_strange_listener_is_left, 0, 3);
+	tcase_add_loop_test(places, a_hostile_listener_is_left, 0, 2 * 6);
 	return leak_run(suite);
 }
