@@ -70,7 +70,7 @@ def main():
     os.makedirs(FOLDER)
 
     def talk(conn):
-        for message in (b'', b'x', b'hello' * 10, bytes(1500)):
+        for message in (b'', b'x', b'to be cut into pieces', b'hello' * 10, bytes(1500)):
             conn.send_bytes(message)
 
     def send(conn):

@@ -128,6 +128,7 @@ static int receive_one(brood_conn *conn, int how, struct stream *stream)
 	int r, wanted;
 
 	if (mode == RECV_INTO) {
+		memset(buffer, '#', sizeof(buffer)); /* not what the last call left there */
 		n = brood_conn_recv_into(conn, buffer, sizeof(buffer), 0);
 		got_size = n >= 0 ? (size_t)n : 0;
 	} else if (mode == NEXT_SIZE) {
