@@ -5,6 +5,7 @@
  *	dial client ADDRESS KEY SIZE...   sends a message of each size, checks that it comes back, says "same N"
  *	dial listen-values, dial client-values ADDRESS KEY: the same with objects, the client with its own
  *	dial give ADDRESS KEY PATH        sends the open file; dial take ADDRESS KEY says what is in the one that comes
+ *	dial give-segment ADDRESS KEY TEXT, dial take-segment ADDRESS KEY: the same with a segment, without a header
  *
  * KEY is text, - none. A failure is said as "error NAME"; a client that is refused is one of the COUNT. */
 #include <brood/listener.h>
@@ -171,6 +172,34 @@ static int take(brood_conn *conn)
 	return brood_conn_send_bytes(conn, "had it", 6, PATIENCE);
 }
 
+static int give_segment(brood_conn *conn, const char *text)
+{
+	brood_segment *segment;
+	char word[8];
+	int r = brood_segment_new(strlen(text), &(brood_segment_opts){ .raw = true }, &segment);
+
+	if (r < 0)
+		return r;
+	memcpy(brood_segment_data(segment), text, strlen(text));
+	r = brood_conn_send_segment(conn, segment, PATIENCE);
+	brood_segment_unref(segment);
+	return r < 0 ? r : (int)brood_conn_recv_into(conn, word, sizeof(word), PATIENCE);
+}
+
+static int take_segment(brood_conn *conn)
+{
+	const brood_segment_opts raw = { .raw = true };
+	brood_segment *segment;
+	int r = brood_conn_recv_segment(conn, &raw, PATIENCE, &segment);
+
+	if (r < 0)
+		return r;
+	printf("%.*s\n", (int)brood_segment_size(segment),
+	       (const char *)brood_segment_data(segment));
+	brood_segment_unref(segment);
+	return brood_conn_send_bytes(conn, "had it", 6, PATIENCE);
+}
+
 static int be_client(const brood_client_opts *opts, char *argv[])
 {
 	brood_conn *conn;
@@ -182,6 +211,10 @@ static int be_client(const brood_client_opts *opts, char *argv[])
 		r = give(conn, argv[4]);
 	else if (strcmp(argv[1], "take") == 0)
 		r = take(conn);
+	else if (strcmp(argv[1], "give-segment") == 0)
+		r = give_segment(conn, argv[4]);
+	else if (strcmp(argv[1], "take-segment") == 0)
+		r = take_segment(conn);
 	else if (strcmp(argv[1], "client-values") == 0)
 		n = r = exchange_values(conn);
 	else

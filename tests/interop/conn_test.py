@@ -19,7 +19,7 @@ SIZES = (0, 1, 5, 4096, 16384, 16385, 70000, 1 << 20, 3)
 
 # What a CPython does: a line for each event, in the words of tests/children/dial.c.
 PEER = r'''
-import os, sys
+import fcntl, mmap, os, sys
 from multiprocessing import connection, reduction, AuthenticationError
 
 def there(text):
@@ -65,11 +65,21 @@ try:
                 else:
                     echo(conn, conn.recv, conn.send)
                 conn.close()
-    elif how in ('accept-give', 'accept-take'):
+    elif how.startswith('accept-'):
         with connection.Listener(there(address), **options) as listener:
             print(os.fsdecode(listener.address), flush=True)
             conn = listener.accept()
-            if how == 'accept-give':
+            if how == 'accept-give-segment':
+                fd = os.memfd_create('body', os.MFD_ALLOW_SEALING)
+                os.write(fd, sys.argv[4].encode())
+                fcntl.fcntl(fd, 1033, 2)  # F_ADD_SEALS, F_SEAL_SHRINK
+                reduction.send_handle(conn, fd, None)
+                print(conn.recv_bytes().decode(), flush=True)
+            elif how == 'accept-take-segment':
+                with mmap.mmap(reduction.recv_handle(conn), 0) as body:
+                    print(body[:].decode(), flush=True)
+                conn.send_bytes(b'had it')
+            elif how == 'accept-give':
                 with open(sys.argv[4]) as file:
                     reduction.send_handle(conn, file.fileno(), None)
                 print(conn.recv_bytes().decode(), flush=True)
@@ -199,6 +209,17 @@ class ConnTest(unittest.TestCase):
                 self.assertIn('what the file says', said)
                 self.assertIn('same 0', said)
                 print(f'CPython {version}: brood {ours}s a descriptor: ok', flush=True)
+
+    def test_segments_go_along(self):
+        for version, path in pythons():
+            for theirs, ours in (('accept-give-segment', 'take-segment'), ('accept-take-segment', 'give-segment')):
+                place = os.path.join(self.folder, f'{version}-{ours}')
+                listener = self.python(path, theirs, place, 'secret-key', 'what the memory says')
+                client = self.brood(ours, listener.line(), 'secret-key', 'what the memory says')
+                said = client.rest() + listener.rest()
+                self.assertIn('what the memory says', said)
+                self.assertIn('same 0', said)
+                print(f'CPython {version}: brood {ours.replace("-", "s a ")}: ok', flush=True)
 
 
 if __name__ == '__main__':
