@@ -257,8 +257,10 @@ ssize_t bri_conn_leave_in(brood_conn *conn, ssize_t r)
 {
 	if (conn->segment != NULL)
 		brood_lock_release(&conn->common->in.lock);
-	else
-		conn->in_owner = keeps_input(conn) ? bri_self_generation() : 0;
+	else if (!keeps_input(conn))
+		conn->in_owner = 0;
+	else if (conn->in_owner == 0) /* otherwise it is ours: we were let in */
+		conn->in_owner = bri_self_generation();
 	return r;
 }
 

@@ -4,6 +4,7 @@
  * ahead. What has come of a message is kept when time is up, so that none is torn. */
 #include "ipc/conn.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -25,11 +26,12 @@ static inline size_t least(size_t a, size_t b)
 }
 
 /* A reader that reads ahead is faster than who writes message by message: it would find one or two each time, sleep, and
- * cost the writer a wake-up for each. When messages come one behind the other it draws breath instead,
- * for less than a sleep and a wake-up take, and finds many. */
+ * cost the writer a wake-up for each. When messages come one behind the other, and the last read had room for many
+ * more, it draws breath instead, for less than a sleep and a wake-up take, and finds many. */
 static void gather(brood_conn *conn)
 {
-	const struct bri_thread *self = conn->taken > 1 ? bri_thread() : NULL;
+	bool flows = conn->taken > 1 && conn->ahead_end < conn->ahead_room / 4;
+	const struct bri_thread *self = flows ? bri_thread() : NULL;
 	unsigned looks = self != NULL ? self->looks / 2 : 0;
 
 	conn->taken = 0;
@@ -221,6 +223,32 @@ static int take(brood_conn *conn, struct small *small)
 	return bri_direction_break(&conn->common->in, n == -EPROTO ? -EPROTO : -EBADMSG);
 }
 
+/* What makes reading ahead cheap: the next message lies there whole, and behind a short head. Returns its size; -1: it does
+ * not, and all cases are looked at. */
+static ssize_t next_ahead(const brood_conn *conn)
+{
+	size_t there = conn->ahead_end - conn->ahead_at;
+	uint32_t size;
+
+	if (there < sizeof(size) || conn->common->frame.n_head > 0)
+		return -1;
+	memcpy(&size, conn->ahead + conn->ahead_at, sizeof(size));
+	size = be32toh(size);
+	if (size > BRI_FRAME_SHORT_MOST || size > there - sizeof(size) || size > conn->most)
+		return -1;
+	return (ssize_t)size;
+}
+
+static ssize_t receive_ahead(brood_conn *conn, void *buf, ssize_t size)
+{
+	conn->ahead_at += sizeof(uint32_t);
+	if (size > 0)
+		memcpy(buf, conn->ahead + conn->ahead_at, (size_t)size);
+	conn->ahead_at += (size_t)size;
+	conn->taken++;
+	return size;
+}
+
 static ssize_t receive_into(brood_conn *conn, void *buf, size_t size, int64_t deadline)
 {
 	struct small small;
@@ -255,12 +283,18 @@ static ssize_t receive_into(brood_conn *conn, void *buf, size_t size, int64_t de
 ssize_t brood_conn_recv_into(brood_conn *conn, void *buf, size_t size, int64_t timeout_ns)
 {
 	int64_t deadline = bri_deadline(timeout_ns);
+	ssize_t whole;
 	int r;
 
 	if (size > 0 && buf == NULL)
 		return -EINVAL;
 	r = bri_conn_enter_in(conn, deadline);
-	return r < 0 ? r : bri_conn_leave_in(conn, receive_into(conn, buf, size, deadline));
+	if (r < 0)
+		return r;
+	whole = next_ahead(conn);
+	if (whole >= 0 && (size_t)whole <= size)
+		return bri_conn_leave_in(conn, receive_ahead(conn, buf, whole));
+	return bri_conn_leave_in(conn, receive_into(conn, buf, size, deadline));
 }
 
 /* Makes room in `part` for what may come next, and for something at all. */
