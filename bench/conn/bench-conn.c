@@ -141,8 +141,8 @@ static double rate(bool ours, long n, void (*give)(long n))
 	return (double)n / (double)(brood_now() - began) * 1e3;
 }
 
-/* ---- bodies, which the sender has in its memory, and the receiver reads from beginning to end. Two segments take turns:
- * one is filled while the other is read, and the receiver says when it is done with one */
+/* ---- bodies: the sender writes each from beginning to end, and the receiver reads it so. Of segments two take turns: one is
+ * written while the other is read, and the receiver says when it is done with one */
 
 static char *body;
 
@@ -178,9 +178,11 @@ static bool receive_segment(uint64_t *ret_sum)
 
 static void send_messages(void)
 {
-	for (long i = 0; i < BODIES; i++)
+	for (long i = 0; i < BODIES; i++) {
+		memset(body, (int)i, BODY);
 		if (brood_conn_send_bytes(out, body, BODY, BROOD_FOREVER) < 0)
 			die("send");
+	}
 }
 
 static void send_segments(brood_segment *segments[2])
@@ -188,7 +190,7 @@ static void send_segments(brood_segment *segments[2])
 	for (long i = 0; i < BODIES; i++) {
 		if (i >= 2 && brood_conn_recv_into(out, NULL, 0, BROOD_FOREVER) != 0)
 			die("turn");
-		memcpy(brood_segment_data(segments[i % 2]), body, BODY);
+		memset(brood_segment_data(segments[i % 2]), (int)i, BODY);
 		if (brood_conn_send_segment(out, segments[i % 2], BROOD_FOREVER) < 0)
 			die("send");
 	}
@@ -196,14 +198,15 @@ static void send_segments(brood_segment *segments[2])
 
 static int read_bodies(bool ours)
 {
-	uint64_t wanted = sum_of(body), sum;
+	uint64_t sum = 0;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	out = brood_conn_free(out);
 	memset(body, 1, BODY); /* the first write to it after the fork copies it */
 	brood_conn_send_bytes(in, "", 0, 0);
 	for (long i = 0; i < BODIES; i++)
-		if (!(ours ? receive_segment : receive_message)(&sum) || sum != wanted)
+		if (!(ours ? receive_segment : receive_message)(&sum) ||
+		    sum != (uint64_t)i * (UINT64_MAX / 255) * (BODY / sizeof(sum)))
 			return 1;
 	return 0;
 }

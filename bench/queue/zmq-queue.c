@@ -16,6 +16,9 @@
 #define RUN 0.15
 #define PATIENCE 10000 /* ms without a message: the other end is gone */
 #define END UINT64_MAX
+#define MOST ((size_t)1 << 20)
+
+static char message[MOST];
 
 static double now(void)
 {
@@ -43,14 +46,14 @@ static void *open_socket(void *context, int type)
 	return socket;
 }
 
-static void send_number(void *socket, char *message, size_t size, uint64_t number)
+static void send_number(void *socket, size_t size, uint64_t number)
 {
 	memcpy(message, &number, sizeof(number));
 	if (zmq_send(socket, message, size, 0) != (int)size)
 		die("send");
 }
 
-static uint64_t receive_number(void *socket, char *message, size_t size)
+static uint64_t receive_number(void *socket, size_t size)
 {
 	uint64_t number;
 
@@ -61,7 +64,7 @@ static uint64_t receive_number(void *socket, char *message, size_t size)
 }
 
 /* Each process has a context of its own, for none may cross a fork. `gate`: a byte for "it is bound", one for "go". */
-static _Noreturn void feed(const char *address, char *message, size_t size, int gate)
+static _Noreturn void feed(const char *address, size_t size, int gate)
 {
 	void *context, *socket;
 	uint64_t number = 1;
@@ -75,15 +78,15 @@ static _Noreturn void feed(const char *address, char *message, size_t size, int 
 	socket = open_socket(context, ZMQ_PUSH);
 	if (zmq_connect(socket, address) != 0)
 		die("connect");
-	send_number(socket, message, size, 0);
+	send_number(socket, size, 0);
 	if (read(gate, &byte, 1) != 1)
 		_exit(1);
 	until = now() + RUN;
 	do {
 		for (int i = 0; i < 16; i++)
-			send_number(socket, message, size, number++);
+			send_number(socket, size, number++);
 	} while (now() < until);
-	send_number(socket, message, size, END);
+	send_number(socket, size, END);
 	zmq_close(socket);
 	zmq_ctx_term(context); /* when all was sent */
 	_exit(0);
@@ -92,37 +95,36 @@ static _Noreturn void feed(const char *address, char *message, size_t size, int 
 int main(int argc, char **argv)
 {
 	size_t size = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
-	char address[64], *message = size >= sizeof(uint64_t) ? calloc(1, size) : NULL;
+	char address[64];
 	void *context, *socket;
 	uint64_t count = 0;
 	double began;
 	int gate[2], status;
 	pid_t pid;
 
-	if (message == NULL || pipe(gate) < 0)
+	if (size < sizeof(uint64_t) || size > MOST || pipe(gate) < 0)
 		return 2;
 	(void)snprintf(address, sizeof(address), "ipc://@brood-bench-%d", (int)getpid());
 	pid = fork();
 	if (pid < 0)
 		return 2;
 	if (pid == 0)
-		feed(address, message, size, gate[0]);
+		feed(address, size, gate[0]);
 	context = zmq_ctx_new();
 	socket = open_socket(context, ZMQ_PULL);
 	if (zmq_bind(socket, address) != 0)
 		die("bind");
-	if (write(gate[1], "b", 1) != 1 || receive_number(socket, message, size) != 0)
+	if (write(gate[1], "b", 1) != 1 || receive_number(socket, size) != 0)
 		die("begin");
 	began = now();
 	if (write(gate[1], "g", 1) != 1)
 		die("go");
-	while (receive_number(socket, message, size) != END)
+	while (receive_number(socket, size) != END)
 		count++;
 	printf("%g\n", (double)count / (now() - began) / 1e6);
 	if (waitpid(pid, &status, 0) != pid || status != 0)
 		return 1;
 	zmq_close(socket);
 	zmq_ctx_term(context);
-	free(message);
 	return 0;
 }
