@@ -256,7 +256,7 @@ BROOD_API int brood_conn_recv_conn(brood_conn *conn, const brood_conn_opts *opts
 				   int64_t timeout_ns, brood_conn **ret_conn);
 
 /** Send a segment (brood/segment.h) over a local socket, as a body of any size that nobody copies: fill it, send it, and the
- * receiver maps the very same memory. Between ends that keep it mapped, and tell each other whose turn it is, it costs nothing.
+ * receiver maps the very same memory. Two ends that keep it mapped need only tell each other whose turn it is.
  * It stays shared: what either end writes into it later the other sees. brood_segment_seal() with BROOD_SEAL_WRITE, before
  * it is sent, keeps the receiver from writing; the sender's own mapping still does. Between two
  * ends of brood it is agreed upon by calling these two; it is brood_conn_send_fd() on the wire, so that CPython gets a
