@@ -15,10 +15,12 @@ SOURCES = ['src/os/clock.c', 'src/os/fence.c', 'src/os/futex.c', 'src/os/self.c'
 
 # They make queues, or only look at them; the rest of queue.c is not stepped through.
 NOT_OPERATIONS = re.compile(r'brood_queue_(new|open|attach|fd|ref|unref|unlink|size|empty|full|is_closed|unfinished|describe)|fill|adopt|'
-                            r'look|check_memory|power_of_two|init_side')
+                            r'look|check_memory|power_of_two|init_side|bri_bias_init')
 RACE = 'another changed the word between two looks'
 REFUSED = 'nothing is shared yet, or touched any more'
+REFUSED_FENCE = 'where membarrier is refused; queue_bias_test.c has it'
 INLINED = 'inlined in each operation; in some the path is gone through'
+BIASED = 'inlined in each operation, twice; gone through in put and get, some of it where they meet another'
 UNREACHED = (
     ('', '}', 'the end of a path that is named here'),
     ('', 'return NULL;', REFUSED),
@@ -39,6 +41,47 @@ UNREACHED = (
     ('', 'for (n = 0; n < call->n; n++)', INLINED),
     ('', 'memcpy', INLINED),
     ('', 'bri_deadline(', 'BROOD_FOREVER and 0 are the short ways'),
+    ('bri_bias_enter|another_is_busy|be_biased_to', '', "the harness's own copy"),
+    ('', '!bri_bias_names(self', BIASED),
+    ('', 'BRI_BIAS_REVOKE | BRI_BIAS_NAME', BIASED),
+    ('', 'side->bias', BIASED),
+    ('', 'side->slots[bias', BIASED),
+    ('', 'bri_slot_word(slot)', BIASED),
+    ('', 'bri_insure(self', BIASED),
+    ('', 'bri_bias_leave(', BIASED),
+    ('', 'bri_bias_grant(self, side)', BIASED),
+    ('', 'side->turns', BIASED),
+    ('', 'side->last', BIASED),
+    ('', 'if (slot', BIASED),
+    ('', 'end_bias(call, side)', BIASED),
+    ('', 'lock_slowly(call, side)', INLINED),
+    ('', 'result = step(call)', INLINED),
+    ('wait_in_line', 'call->other->word', RACE),
+    ('wait_in_line', 'BRI_GLANCES', RACE),
+    ('wait_in_line', '__ATOMIC_ACQUIRE', RACE),
+    ('wait_in_line', 'return moved ?', RACE),
+    ('wait_in_line', '0 :', INLINED),
+    ('brood_queue_put', 'return -EPIPE;', INLINED),
+    ('brood_queue_get', 'struct bri_side *get', INLINED),
+    ('brood_queue_peek|finish_close', '{', INLINED),
+    ('peek_step', 'put.stop ?', INLINED),
+    ('get_step', 'for (n', INLINED),
+    ('done_step', 'BRI_QUEUE_COMMIT', INLINED),
+    ('done_step', 'return -EINVAL', REFUSED),
+    ('at_once', 'call', INLINED),
+    ('brood_queue_join', 'now(&memory->done)', INLINED),
+    ('brood_queue_join', 'BRI_QUEUE_COMMIT & 1', INLINED),
+    ('brood_queue_join', 'bri_side_look', INLINED),
+    ('brood_queue_join', 'call->queue->memory', INLINED),
+    ('lock_slowly', '', 'who has waited for a lock long enough has it'),
+    ('', 'if (queue == NULL)', REFUSED),
+    ('bri_bias_yield', '-EDEADLK', 'a handler; queue_bias_test.c has it'),
+    ('bri_bias_end', 'side->barred', REFUSED_FENCE),
+    ('bri_bias_end', 'nanosleep', REFUSED_FENCE),
+    ('bri_bias_end', 'LEAST_TURNS', 'more operations than a run has'),
+    ('bri_bias_grant', 'side->barred', REFUSED_FENCE),
+    ('bri_bias_grant', 'bri_fence_join()', REFUSED_FENCE),
+    ('bri_bias_grant', 'BRI_NAMELESS', REFUSED_FENCE),
     ('wait_for', '', 'the other side moves in time, which single steps do not let it'),
     ('bri_side_look', '', RACE),
     ('commit', '', RACE),

@@ -260,7 +260,8 @@ static enum stop await_stop(pid_t pid, bool may_sleep)
 }
 
 static const struct scenario *played;
-static int sleeps; /* so often the victim has slept */
+static int sleeps;  /* so often the victim has slept */
+static bool asleep; /* it does, where the last go() ended */
 
 /* Lets the others do what wakes it, the first time or a later one; a timeout wakes it by itself. */
 static enum stop wake(pid_t pid)
@@ -313,6 +314,13 @@ static long go(pid_t pid, long n, bool recorded, const char **ret_why)
 	bool land = recorded;
 	long i = 0;
 
+	if (asleep && n > 0) {
+		asleep = false;
+		if (wake(pid) == SLEEPS) {
+			*ret_why = "the victim sleeps on";
+			return 0;
+		}
+	}
 	for (; i < n && *phase != 2; i++) {
 		enum stop how;
 		uintptr_t at;
@@ -325,6 +333,7 @@ static long go(pid_t pid, long n, bool recorded, const char **ret_why)
 		how = go_on(pid, PTRACE_SINGLESTEP);
 		if (how == SLEEPS && i == n - 1) { /* killed asleep, behind its call */
 			reached_note(&reached, at + 2);
+			asleep = true;
 			return n;
 		}
 		land = recorded && how == SLEEPS;
@@ -357,6 +366,7 @@ static pid_t begin(const struct scenario *scenario)
 	pid_t pid;
 
 	sleeps = 0;
+	asleep = false;
 	*phase = 0;
 	played = scenario;
 	anew(scenario->name);
