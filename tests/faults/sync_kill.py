@@ -14,7 +14,7 @@ SOURCES = ['src/os/clock.c', 'src/os/futex.c', 'src/os/self.c']
 
 # No operations on shared words: they make objects, or only look at them.
 NOT_OPERATIONS = re.compile(r'brood_.*_(init\w*|describe|owner|dead_owner|waiters|value|holder|readers|writer|broken|'
-                            r'waiting|parties|size|is_done|is_set)|check|append|init|bri_lock_init|bri_stampable')
+                            r'waiting|parties|size|is_done|is_set)|brood_latch_count|brood_event_fd_\w+|result_of|check|append|init|bri_lock_init|bri_stampable')
 
 # What no scenario comes to, or only by a race that single steps do not win each time: function ('' is any), part of the
 # line, reason. A lone brace is the end of such a path.
@@ -35,6 +35,7 @@ UNREACHED = (
     ('sit_out', '', RACE),
     ('joined_seat', 'for_each_seat', RACE),
     ('brood_event_wait', 'at_first', RACE),
+    ('brood_latch_wait', 'seen & ~BRI_WAITERS', RACE),
     ('wait_until', 'cond->waiting--;', RACE),
     ('wait_until', 'r == -EAGAIN', RACE),
     ('wait_until', 'aside', 'beside a busy lock; the unit test has it'),
