@@ -302,6 +302,7 @@ static void meeting(const struct operation *operation)
 				failures++;
 			}
 			(void)step(pid, j == 0 ? MOST_INSTRUCTIONS : j * (n % 37));
+			reached_note(&reached, instruction_of(pid));
 			bury(pid);
 			kills++;
 			if (!in_time(operation->check)) {

@@ -1259,6 +1259,24 @@ static void do_assign(void)
 		(void)brood_list_set(list, (ssize_t)i, &assignments[i].after);
 }
 
+/* What is refused, each for another reason. */
+static void do_assign_wrongly(void)
+{
+	static const char long_text[100];
+	const brood_item wrong[] = {
+		{ .kind = (brood_item_kind)99 },
+		{ .kind = BROOD_ITEM_STR, .size = 1 },
+		{ BROOD_ITEM_BYTES, .data = long_text, .size = sizeof(long_text) },
+		{ BROOD_ITEM_BYTES, .data = long_text, .size = 10000000 },
+		{ TEXT(STR, "\xff") },
+		{ TEXT(STR, "\xc3\x28") },
+	};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		(void)brood_list_set(list, 1, &wrong[i]);
+	(void)brood_list_set(list, ASSIGNMENTS, &assignments[0].after);
+}
+
 static bool is_item(brood_list *whose, size_t i, const brood_item *item)
 {
 	char buf[64];
@@ -1315,6 +1333,7 @@ static const struct operation operations[] = {
 	{ .name = "growth, for a large block", build_taken, do_alloc_large, check_alloc, .shape = GROWING },
 	{ .name = "growth, joined with what is free", build_short, do_alloc_large, check_alloc, .shape = GROWING },
 	{ .name = "growth, for a slab", build_taken, do_alloc_slab, check_alloc, .shape = GROWING },
+	{ .name = "growth, for a page", build_taken, do_alloc_aligned, check_alloc, .shape = GROWING },
 	{ .name = "growth, of allocated memory", build_short, do_alloc_large, check_alloc, .shape = COMMITTED },
 	{ .name = "growth, no more than is needed", build_taken, do_alloc_limited, check_alloc, .shape = GROWING },
 	{ .name = "growth, refused", build_taken, do_alloc_refused, check_alloc, .shape = GROWING },
@@ -1337,6 +1356,7 @@ static const struct operation operations[] = {
 	{ .name = "array, refused", build_array, do_wrongly_with_arrays, check_old_arrays },
 	{ .name = "list, exact, items assigned", build_nothing, do_assign, check_list, arrange_exact_list },
 	{ .name = "list, CPython's, items assigned", build_nothing, do_assign, check_list, arrange_python_list },
+	{ .name = "list, refused", build_nothing, do_assign_wrongly, check_list, arrange_exact_list },
 	{ .name = "segment, growth", build_target, do_grow, check_grown, .shape = GROWING },
 	{ .name = "segment, growth of allocated memory", build_target, do_grow, check_grown, .shape = COMMITTED },
 	{ .name = "segment, growth in pieces", build_target, do_grow_far, check_grown, .shape = COMMITTED_FAR },
