@@ -215,6 +215,14 @@ static long first_of(long stride)
 	return stride > 1 ? (long)(total.operations % (unsigned)stride) : 0;
 }
 
+/* Nothing was killed there as yet, in any operation. */
+static bool is_new(long n)
+{
+	uintptr_t at = path.at[n <= path.n ? n : path.n] - reached.start;
+
+	return at < reached.size && !reached.at[at];
+}
+
 /* A string instruction is stepped in thousands of parts, which are all alike. */
 static bool is_one_of_many(long n)
 {
@@ -261,7 +269,9 @@ static void repair(const struct operation *operation)
 		save();
 		steps = length_of(operation->second);
 		stride = all ? (steps > 100 ? steps / 100 : 1) : stride_of(steps);
-		for (long n = m % stride; n <= steps && failures < 5; n += stride) {
+		for (long n = 0; n <= steps && failures < 5; n++) {
+			if (n % stride != m % stride && !(all && is_new(n)))
+				continue;
 			reset();
 			bury(victim_after(operation->second, n));
 			kills++;

@@ -947,7 +947,7 @@ static void check_sealed(void)
 
 #define FOLDER "/dev/shm/"
 
-static char segment_name[32], used_name[32], kept_name[32];
+static char segment_name[32], used_name[32], kept_name[32], strange_name[32];
 static brood_segment *named, *used; /* held by who starts the victims */
 
 static void name_segments(void)
@@ -957,6 +957,7 @@ static void name_segments(void)
 	snprintf(segment_name, sizeof(segment_name), "every-shm-%d", self);
 	snprintf(used_name, sizeof(used_name), "every-shm-%d-used", self);
 	snprintf(kept_name, sizeof(kept_name), "every-shm-%d-kept", self);
+	snprintf(strange_name, sizeof(strange_name), "strange-%d", self);
 }
 
 static brood_segment *make_named(const char *name, char with, bool keep)
@@ -977,6 +978,7 @@ static void arrange_no_names(void)
 	(void)brood_segment_remove(segment_name);
 	(void)brood_segment_remove(used_name);
 	(void)brood_segment_remove(kept_name);
+	(void)brood_segment_remove(strange_name);
 }
 
 static void arrange_named(void)
@@ -1002,12 +1004,13 @@ static void arrange_lost(void)
 	must(unlink(path) == 0);
 }
 
-/* One of the dead, one that is used, and one that is to be kept. */
+/* One of the dead, one that is used, one that is to be kept, and one of another prefix. */
 static void arrange_many(void)
 {
 	arrange_dead();
 	used = make_named(used_name, 'u', false);
 	brood_segment_unref(make_named(kept_name, 'k', true));
+	brood_segment_unref(make_named(strange_name, 's', false));
 }
 
 static void do_new_named(void)
@@ -1175,6 +1178,7 @@ static void check_swept(void)
 	must(n == was_there);
 	must(!is_there(segment_name, "o"));
 	must(is_there(used_name, "u") && is_there(kept_name, "k"));
+	must(is_there(strange_name, "s"));
 	check_content(used, "u");
 	check_free_name();
 }
@@ -1357,6 +1361,7 @@ static const struct operation operations[] = {
 	{ .name = "list, exact, items assigned", build_nothing, do_assign, check_list, arrange_exact_list },
 	{ .name = "list, CPython's, items assigned", build_nothing, do_assign, check_list, arrange_python_list },
 	{ .name = "list, refused", build_nothing, do_assign_wrongly, check_list, arrange_exact_list },
+	{ .name = "list, CPython's, refused", build_nothing, do_assign_wrongly, check_list, arrange_python_list },
 	{ .name = "segment, growth", build_target, do_grow, check_grown, .shape = GROWING },
 	{ .name = "segment, growth of allocated memory", build_target, do_grow, check_grown, .shape = COMMITTED },
 	{ .name = "segment, growth in pieces", build_target, do_grow_far, check_grown, .shape = COMMITTED_FAR },
