@@ -145,7 +145,8 @@ BROOD_API int brood_list_get(const brood_list *list, ssize_t index, void *buf, s
 /** Replace an item.
  * Returns: 0.
  * Errors:  -ERANGE: no such index; -EMSGSIZE: more than its room, see brood_list_room(); -EILSEQ:
- *          text that is not UTF-8; -EINVAL: an unknown kind; -EPERM: mapped for reading only.
+ *          text that is not UTF-8; -EINVAL: no item, or an unknown kind; -EPERM: mapped for reading
+ *          only.
  * Owns:    nothing.
  * Safe:    threads, processes, signal handlers, one writer at a time. */
 BROOD_API int brood_list_set(brood_list *list, ssize_t index, const brood_item *item);
