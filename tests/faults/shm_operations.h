@@ -1222,8 +1222,8 @@ static const struct {
 	{ { BROOD_ITEM_BOOL, .boolean = false }, { BROOD_ITEM_BOOL, .boolean = true }, true },
 	{ { TEXT(STR, "some long text") }, { TEXT(STR, "short") }, false },
 	{ { TEXT(BYTES, "\1\2\3") }, { TEXT(STR, "text") }, false },
-	{ { BROOD_ITEM_INT, .integer = 7 }, { BROOD_ITEM_NONE }, false },
-	{ { BROOD_ITEM_NONE }, { BROOD_ITEM_FLOAT, .real = 2.5 }, false },
+	{ { BROOD_ITEM_INT, .integer = 7 }, { .kind = BROOD_ITEM_NONE }, false },
+	{ { .kind = BROOD_ITEM_NONE }, { BROOD_ITEM_FLOAT, .real = 2.5 }, false },
 	{ { BROOD_ITEM_FLOAT, .real = 4.5 }, { BROOD_ITEM_INT, .integer = 9 }, false },
 };
 

@@ -1182,6 +1182,12 @@ static void write_shortly(void)
 	brood_rwlock_read(&s->rwlock, BROOD_MSEC);
 }
 
+static void read_shortly(void)
+{
+	brood_rwlock_read(&s->rwlock, 0);
+	brood_rwlock_read(&s->rwlock, BROOD_MSEC);
+}
+
 static void follow_both_and_go(void)
 {
 	reader_and_writer_wait();
@@ -1476,6 +1482,7 @@ static const struct scenario scenarios[] = {
 	{ "rwlock read behind a writer", other_writes, NULL, NULL, read_as_victim, follow_both_and_go, both_served, NULL, false },
 	{ "rwlock read without a place", all_places_are_taken, NULL, NULL, read_as_victim, follow_both_and_go, both_served, NULL, false },
 	{ "rwlock to timeout", other_reads, NULL, NULL, write_shortly, NULL, rest_served, NULL, false },
+	{ "rwlock read to timeout", all_places_are_taken, NULL, NULL, read_shortly, NULL, rest_served, NULL, false },
 	{ "rwlock read after a dead writer", a_writer_died, NULL, NULL, read_repair_and_read, NULL, rwlock_works, NULL, false },
 	{ "rwlock write after a dead writer", a_writer_died, NULL, NULL, repair, NULL, rwlock_works, NULL, false },
 	{ "permits alone", NULL, NULL, NULL, pass_permits, NULL, permits_work, NULL, false },

@@ -20,6 +20,7 @@ NOT_OPERATIONS = re.compile(r'brood_.*_(init\w*|describe|owner|dead_owner|waiter
 # line, reason. A lone brace is the end of such a path.
 RACE = 'another changed the word between two looks'
 REFUSED = 'nothing is shared yet'
+HANDLER = 'in a signal handler that comes in between; safe_test.c has it'
 UNREACHED = (
     ('', '}', 'the end of a path that is named here'),
     ('', 'bri_self_is(self->generation)', "a thread's first use, which `lock first use` goes through for all"),
@@ -30,6 +31,12 @@ UNREACHED = (
     ('acquire_slow', '', RACE),
     ('add_asleep', 'return -EAGAIN;', RACE),
     ('release_slow', '', RACE),
+    ('bri_slots_take', 'r != -ETIMEDOUT', RACE),
+    ('bri_slots_take', 'left--', RACE),
+    ('bri_slots_mine', 'BRI_SOME :', HANDLER),
+    ('brood_permits_acquire', 'return -EDEADLK;', HANDLER),
+    ('brood_rwlock_read', 'deadline == 0', HANDLER),
+    ('brood_rwlock_write', 'if (r < 0)', 'a refusal'),
     ('bri_slot_watch', 'return false;', RACE),
     ('wait_for_any', '', RACE),
     ('sit_out', '', RACE),
