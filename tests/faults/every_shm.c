@@ -22,7 +22,7 @@
 #include "shm_operations.h"
 #include "stepping.h"
 
-#define FEW 12          /* kills of an operation when not all are asked for */
+#define FEW 8           /* kills of an operation when not all are asked for */
 #define MORE 50         /* the same in a long run */
 #define MOST_SECONDS 60 /* for a victim, however slowly it is stepped */
 

@@ -1,7 +1,7 @@
 """How sharp is every-shm? Faults, put into src/shm one by one, each of which it must find
 
 Usage: shm_mutants.py SOURCE_ROOT CC. A fault is a text of one file and what stands there instead; a text that is
-not there exactly once is an error, so that the list follows the code. By default only every sixth, with
+not there exactly once is an error, so that the list follows the code. By default only every eighth, with
 BROOD_TEST_LONG=1 every third, and all with BROOD_TEST_LONG=all.
 """
 import os
@@ -107,7 +107,7 @@ def mutated(root, file_name, changes):
 
 def main(root, cc):
     found = 0
-    chosen = {'all': MUTANTS, '1': MUTANTS[1::3]}.get(os.environ.get('BROOD_TEST_LONG'), MUTANTS[2::6])
+    chosen = {'all': MUTANTS, '1': MUTANTS[1::3]}.get(os.environ.get('BROOD_TEST_LONG'), MUTANTS[2::8])
     with tempfile.TemporaryDirectory() as folder:
         harness = os.path.join(folder, 'every-shm')
         mutant = os.path.join(folder, 'mutant.c')

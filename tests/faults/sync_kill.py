@@ -20,6 +20,7 @@ NOT_OPERATIONS = re.compile(r'brood_.*_(init\w*|describe|owner|dead_owner|waiter
 # line, reason. A lone brace is the end of such a path.
 RACE = 'another changed the word between two looks'
 REFUSED = 'nothing is shared yet'
+ONE = 'on a machine of one processor; robust_test.c has it'
 HANDLER = 'in a signal handler that comes in between; safe_test.c has it'
 UNREACHED = (
     ('', '}', 'the end of a path that is named here'),
@@ -31,6 +32,9 @@ UNREACHED = (
     ('acquire_slow', '', RACE),
     ('add_asleep', 'return -EAGAIN;', RACE),
     ('release_slow', '', RACE),
+    ('has_company', 'size / (long)sizeof', ONE),
+    ('has_company', 'seen |= ', ONE),
+    ('has_company', 'return size < 0;', ONE),
     ('bri_slots_take', 'r != -ETIMEDOUT', RACE),
     ('bri_slots_take', 'left--', RACE),
     ('bri_slots_mine', 'BRI_SOME :', HANDLER),
