@@ -38,7 +38,8 @@
  *          a kill in the same operation of a lock could then leave a waiter asleep.
  * Host     Shares the kernel's robust list with pthread robust mutexes, in any order. Refused with
  *          -ENOTSUP where that list is not the C library's (a set_robust_list(2) of one's own). A
- *          seccomp filter must allow futex(2); membarrier(2) is not used.
+ *          seccomp filter must allow futex(2). One that refuses membarrier(2) costs speed: its process releases
+ *          with a locked instruction more, and looks at what it waits for now and then.
  * Place    All users must be in one PID namespace, since the kernel marks owners by thread id: others
  *          are refused with -EXDEV. Without /proc that cannot be told and is not. All must use the same
  *          C library, since glibc and musl lay the kernel's list out differently; another one, an older
@@ -64,7 +65,8 @@ typedef struct brood_lock {
 	void *prev, *next; /* the entry of word; meaningful to the owner alone */
 	void *alarm_prev, *alarm_next;
 	uint32_t owner, dead; /* process ids */
-	uint32_t barged, watched;
+	uint16_t barged, watched;
+	uint32_t turn;
 } brood_lock;
 
 /** Make a lock, free. The memory may hold anything; nobody else may use it yet.

@@ -78,6 +78,12 @@ int bri_futex_wait_any(const struct bri_watch *watches, size_t n, int64_t deadli
 	return wait_slice(watches, deadline);
 }
 
+/* None at all is one too few: -EINVAL, from who knows the call. */
+bool bri_futex_can_watch(void)
+{
+	return syscall(SYS_futex_waitv, NULL, 0, 0, NULL, CLOCK_MONOTONIC) < 0 && errno == EINVAL;
+}
+
 int bri_futex_wake(const uint32_t *word, int n)
 {
 	return (int)syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);

@@ -10,6 +10,7 @@
 #define OS_FUTEX_H
 
 #include <brood/base.h>
+#include <stdbool.h>
 
 #define BRI_EVERYBODY INT32_MAX /* as a number of sleepers */
 
@@ -36,6 +37,9 @@ struct bri_watch {
 /* The same on several words, until one differs or is woken. Where futex_waitv(2) is missing (before
  * Linux 5.16, or refused by a filter) it sleeps on the first word and returns 0 after 50 ms at most. */
 int bri_futex_wait_any(const struct bri_watch *watches, size_t n, int64_t deadline);
+
+/* Whether it does sleep on several: the kernel has that, and no filter refuses it. */
+bool bri_futex_can_watch(void);
 
 /* Wakes up to n sleepers; how many they were. */
 int bri_futex_wake(const uint32_t *word, int n);

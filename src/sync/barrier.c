@@ -166,7 +166,7 @@ static void stand_up(struct bri_thread *self, struct seat *seat)
 {
 	seat->use &= ~(uint32_t)WAITS;
 	if (seat->use == 0)
-		bri_lock_release(self, &seat->lock);
+		bri_lock_release_slot(self, &seat->lock);
 }
 
 /* What to sleep on; more than fit are not watched, and the sleep is cut instead. */
@@ -314,7 +314,7 @@ int brood_barrier_leave(brood_barrier *barrier)
 	seat = joined_seat(self, barrier);
 	if (seat != NULL) {
 		seat->use = 0;
-		bri_lock_release(self, &seat->lock);
+		bri_lock_release_slot(self, &seat->lock);
 	}
 	leave(self, barrier);
 	return seat == NULL ? -EPERM : 0;

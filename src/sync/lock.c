@@ -13,7 +13,12 @@
 #include <string.h>
 
 #include "os/clock.h"
+#include "os/fence.h"
 #include "sync/pause.h"
+
+/* How long to sleep when it is not sure that the release will wake us: from … up to … */
+#define UNSURE_NS BROOD_MSEC
+#define UNSURE_MOST_NS (64 * BROOD_MSEC)
 
 /* After so many owners in a row none of which had slept, there is probably no sleeper. */
 #define BARGED_ENOUGH 2
@@ -37,15 +42,43 @@ static int note_taken(brood_lock *lock, uint32_t before, bool slept)
 	return BROOD_OWNER_DIED;
 }
 
+/* How a waiter sleeps: for how long when it is not sure, and whether it is to be sure the next time. Beside a lock that
+ * is never long with one owner it would never come to be. */
+struct sleeper {
+	int64_t unsure_ns;
+	bool sure;
+};
+
+/* Sleeps while the word is `seen`, which has WAITERS. `turn` was read before that: see robust.h. */
+static int sleep_on(const brood_lock *lock, uint32_t seen, uint32_t turn, int64_t deadline,
+		    struct sleeper *sleeper)
+{
+	const struct bri_watch both[] = { { &lock->word[BRI_WORD], seen }, { &lock->turn, turn } };
+	bool sure = sleeper->sure && turn % 2 == 0 && bri_fence_others() == 0;
+	int64_t until;
+	int r;
+
+	sleeper->sure = !sure;
+	if (sure)
+		return bri_futex_wait_any(both, 2, deadline);
+	until = bri_deadline(sleeper->unsure_ns);
+	r = bri_futex_wait(both->word, seen, until < deadline ? until : deadline);
+	if (sleeper->unsure_ns < UNSURE_MOST_NS)
+		sleeper->unsure_ns *= 2;
+	return r == -ETIMEDOUT && until < deadline ? 0 : r;
+}
+
 static __attribute__((noinline)) int acquire_slow(const struct bri_thread *self, brood_lock *lock,
 						  int64_t deadline)
 {
-	uint32_t *word = bri_lock_word(lock), seen;
+	uint32_t *word = bri_lock_word(lock), seen, turn;
 	unsigned looks = self->looks;
+	struct sleeper sleeper = { UNSURE_NS, true };
 	bool slept = false;
 	int r;
 
 	for (;;) {
+		turn = __atomic_load_n(&lock->turn, __ATOMIC_ACQUIRE);
 		seen = __atomic_load_n(word, __ATOMIC_RELAXED);
 		if (BRI_TID(seen) == 0) {
 			if (__atomic_compare_exchange_n(word, &seen,
@@ -64,7 +97,7 @@ static __attribute__((noinline)) int acquire_slow(const struct bri_thread *self,
 		    !__atomic_compare_exchange_n(word, &seen, seen | BRI_WAITERS, false,
 						 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			continue;
-		r = bri_futex_wait(word, seen | BRI_WAITERS, deadline);
+		r = sleep_on(lock, seen | BRI_WAITERS, turn, deadline, &sleeper);
 		if (r == -ETIMEDOUT)
 			deadline = 0; /* one last look */
 		else if (r < 0)
@@ -126,6 +159,20 @@ int bri_lock_release_slow(struct bri_thread *self, brood_lock *lock, void *befor
 		bri_futex_change(word, BRI_SET | BRI_BIT, BRI_WAITERS_BIT, 1);
 	bri_insure(self, before);
 	return 0;
+}
+
+void bri_lock_release_slot(struct bri_thread *self, brood_lock *slot)
+{
+	void *before = bri_insure(self, &slot->next);
+	uint32_t mine = self->tid;
+
+	bri_unlink(self, &slot->prev, &slot->next);
+	__atomic_store_n(&slot->owner, 0, __ATOMIC_RELAXED);
+	if (__atomic_compare_exchange_n(bri_lock_word(slot), &mine, 0, false, __ATOMIC_RELEASE,
+					__ATOMIC_RELAXED))
+		bri_insure(self, before);
+	else
+		bri_lock_release_slow(self, slot, before);
 }
 
 static inline bool is_armed(const struct bri_thread *self, const brood_lock *lock)

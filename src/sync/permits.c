@@ -86,7 +86,7 @@ int brood_permits_release(brood_permits *permits)
 	mine = bri_slots_unmark(self, slots_of(permits));
 	if (mine == NULL)
 		return -EPERM;
-	bri_lock_release(self, mine);
+	bri_lock_release_slot(self, mine);
 	return 0;
 }
 

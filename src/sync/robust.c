@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "os/fence.h"
 #include "sync/pause.h"
 
 __thread struct bri_thread bri_thread_self BRI_TLS;
@@ -66,10 +67,18 @@ int bri_thread_attach(struct bri_thread *self)
 	self->tid = (uint32_t)syscall(SYS_gettid);
 	self->pid = (uint32_t)getpid();
 	self->held = 0;
+	self->freed = 0;
 	self->looks = has_company() ? BRI_LOOKS : 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	self->generation = generation;
 	return 0;
+}
+
+void bri_thread_count(struct bri_thread *self)
+{
+	if (self->freed < BRI_JOIN_AFTER && ++self->freed == BRI_JOIN_AFTER &&
+	    bri_futex_can_watch() && bri_fence_join() == 0)
+		self->freed = BRI_JOINED;
 }
 
 int bri_refusal_at(const struct bri_thread *self, const void *object, size_t place, uint64_t kind)

@@ -68,7 +68,9 @@ struct bri_thread {
 	uint64_t space;      /* upper half of every stamp: the namespace that thread ids are of */
 	struct bri_robust_head *head;
 	uint32_t tid, pid;
-	uint32_t held;  /* entries in the list that are ours */
+	uint32_t held; /* entries in the list that are ours */
+	uint32_t
+		freed; /* how many locks it has left, up to BRI_JOIN_AFTER, or BRI_JOINED; see bri_lock_leave() */
 	uint32_t looks; /* at a word, before sleeping on it; see pause.h */
 };
 
@@ -198,14 +200,43 @@ static inline uint32_t bri_lock_load(const brood_lock *lock)
 
 void bri_lock_init(const struct bri_thread *self, brood_lock *lock);
 
+/* ---- leaving a lock without a locked instruction
+ *
+ * A plain store of 0 would forget a WAITERS that was set since the word was looked at. So the owner says first that
+ * it is leaving, by making `turn` odd (an owner's is even; each has its own), and there is no fence between that and its look;
+ * who wants to sleep has the other owner's processor make one (os/fence.h):
+ *
+ *	owner                           waiter
+ *	turn = odd                      t = turn, is it even?
+ *	word == mine?                   word with WAITERS, set by itself or before
+ *	word = 0                        fence in the owner
+ *	                                sleep on both, word first, as long as they are that
+ *
+ * The fence is before the owner's first line, and its look sees WAITERS; or between, and the waiter finds the odd turn; or
+ * behind the last, and the waiter finds that the word is another. The kernel compares the turn when the waiter has
+ * queued at the word already: so all of it is about one and the same owner, and not about one that came again (models/lock.pml,
+ * EARLY_TURN). Who cannot be sure sleeps for a little, and looks again; an owner that could not sleep on two
+ * words does not leave in this way, since where the kernel is too old for that, all waiters could not. */
+#ifndef BRI_JOIN_AFTER
+#define BRI_JOIN_AFTER \
+	64 /* who seldom uses locks does not join: with many threads that takes milliseconds */
+#endif
+#define BRI_JOINED UINT32_MAX
+
+/* Joins, if it is time to. */
+void bri_thread_count(struct bri_thread *self);
+
 /* As brood_lock_acquire(), to a deadline (0: try once). */
 int bri_lock_acquire(struct bri_thread *self, brood_lock *lock, int64_t deadline);
 
 /* … with a timeout; reads no clock when the lock is free. */
 int bri_lock_acquire_timed(struct bri_thread *self, brood_lock *lock, int64_t timeout_ns);
 
-/* Of a lock that the thread holds. */
+/* Of a lock that the thread holds, and whose waiters wait in bri_lock_acquire(). */
 void bri_lock_release(struct bri_thread *self, brood_lock *lock);
+
+/* Of one whose word others sleep on for themselves (slots.h): they need no fence. */
+void bri_lock_release_slot(struct bri_thread *self, brood_lock *slot);
 
 /* The two fast paths, for where they are to be straight lines; the slow ones are lock.c's. A lock that is free costs
  * little more than its two locked instructions. */
@@ -216,6 +247,7 @@ int bri_lock_release_slow(struct bri_thread *self, brood_lock *lock, void *befor
 static inline int bri_lock_settle(struct bri_thread *self, brood_lock *lock, void *before)
 {
 	bri_link(self, &lock->prev, &lock->next);
+	__atomic_store_n(&lock->turn, (lock->turn | 1) + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&lock->owner, self->pid, __ATOMIC_RELAXED);
 	if (__builtin_expect(lock->watched != 0, 0))
 		return bri_lock_arm(self, lock, before);
@@ -237,17 +269,32 @@ static inline int bri_lock_take_clean(struct bri_thread *self, brood_lock *lock)
 	return -EBUSY;
 }
 
-/* Of one that no condition watches. */
+/* Out of the word, which had no WAITERS: true. Else it still is ours. */
+static inline bool bri_lock_leave(struct bri_thread *self, brood_lock *lock)
+{
+	uint32_t mine = self->tid;
+
+	if (__builtin_expect(self->freed != BRI_JOINED, 0)) {
+		bri_thread_count(self);
+		return __atomic_compare_exchange_n(bri_lock_word(lock), &mine, 0, false,
+						   __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&lock->turn, lock->turn | 1, __ATOMIC_RELAXED);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (__builtin_expect(__atomic_load_n(bri_lock_word(lock), __ATOMIC_RELAXED) != mine, 0))
+		return false;
+	__atomic_store_n(bri_lock_word(lock), 0, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Of one that no condition watches, and whose waiters wait in bri_lock_acquire(). */
 static inline int bri_lock_release_unwatched(struct bri_thread *self, brood_lock *lock)
 {
 	void *before = bri_insure(self, &lock->next);
-	uint32_t mine = self->tid;
 
 	bri_unlink(self, &lock->prev, &lock->next);
 	__atomic_store_n(&lock->owner, 0, __ATOMIC_RELAXED);
-	if (__builtin_expect(!__atomic_compare_exchange_n(bri_lock_word(lock), &mine, 0, false,
-							  __ATOMIC_RELEASE, __ATOMIC_RELAXED),
-			     0))
+	if (__builtin_expect(!bri_lock_leave(self, lock), 0))
 		return bri_lock_release_slow(self, lock, before);
 	bri_insure(self, before);
 	return 0;

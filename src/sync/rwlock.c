@@ -73,7 +73,7 @@ static int read_at_once(struct bri_thread *self, brood_rwlock *rwlock, bool read
 		return r == -ETIMEDOUT ? -EBUSY : r;
 	if (reads_already || (bri_lock_load(&rwlock->writer) & ~BRI_WAITERS) == 0)
 		return told(rwlock);
-	bri_lock_release(self, *ret_slot);
+	bri_lock_release_slot(self, *ret_slot);
 	return -EBUSY;
 }
 
@@ -155,7 +155,7 @@ int brood_rwlock_release(brood_rwlock *rwlock)
 	mine = bri_slots_unmark(self, slots_of(rwlock));
 	if (mine == NULL)
 		return -EPERM;
-	bri_lock_release(self, mine);
+	bri_lock_release_slot(self, mine);
 	return 0;
 }
 

@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 import killing  # noqa: E402  (after the line above, on purpose)
 from queue_mutants import MUTANTS  # noqa: E402
 
-SOURCES = ['src/os/clock.c', 'src/os/futex.c', 'src/os/self.c', 'src/os/fd.c', 'src/base/fail.c', 'src/shm/segment.c']
+SOURCES = ['src/os/clock.c', 'src/os/fence.c', 'src/os/futex.c', 'src/os/self.c', 'src/os/fd.c', 'src/base/fail.c', 'src/shm/segment.c']
 
 # They make queues, or only look at them; the rest of queue.c is not stepped through.
 NOT_OPERATIONS = re.compile(r'brood_queue_(new|open|attach|fd|ref|unref|unlink|size|empty|full|is_closed|unfinished|describe)|fill|adopt|'

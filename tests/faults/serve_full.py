@@ -154,7 +154,7 @@ class ReadOnly(SmallState):
         server.kill_keeper()
         mount('-o', 'remount,ro', server.state)
         process = server.spawn()
-        self.assertEqual(process.wait(20), 1)
+        self.assertEqual(process.wait(60), 1)
         self.assertIn('Read-only file system', server.log())
         mount('-o', f'remount,rw,size={SIZE}', server.state)
         server.start()

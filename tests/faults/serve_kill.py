@@ -39,7 +39,10 @@ def kill_both(server, chance):
     """In either order, with no time for the server to start another keeper."""
     if chance.random() < 0.5:
         server.kill()
-        server.kill_keeper()
+        keepers = server.keepers()  # none or two where it was being renewed
+        for pid in keepers:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not any(is_alive(pid) for pid in keepers), 'end of the keeper')
         return
     keeper = eventually(server.keeper, 'a keeper')
     os.kill(server.process.pid, signal.SIGSTOP)
@@ -99,7 +102,7 @@ class Server(OwnServerTest):
         kill_both(server, random.Random(SEED))
         server.start()
         self.assertEqual(server.ended(job)['state'], 'lost')
-        eventually(lambda: os.listdir(os.path.join(server.state, 'input')) == [], 'an empty folder', 3)
+        eventually(lambda: os.listdir(os.path.join(server.state, 'input')) == [], 'an empty folder')
 
 
 if __name__ == '__main__':

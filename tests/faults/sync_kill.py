@@ -10,7 +10,7 @@ sys.dont_write_bytecode = True
 import killing  # noqa: E402  (after the line above, on purpose)
 from sync_mutants import MUTANTS  # noqa: E402
 
-SOURCES = ['src/os/clock.c', 'src/os/futex.c', 'src/os/self.c']
+SOURCES = ['src/os/clock.c', 'src/os/fence.c', 'src/os/futex.c', 'src/os/self.c']
 
 # No operations on shared words: they make objects, or only look at them.
 NOT_OPERATIONS = re.compile(r'brood_.*_(init\w*|describe|owner|dead_owner|waiters|value|holder|readers|writer|broken|'

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 
-DEADLINE = 10  # seconds
+DEADLINE = 30  # seconds
 OLD = ' on an old engine'             # modes that end so run where these are refused:
 FALLBACK = ('clone3', 'close_range')
 

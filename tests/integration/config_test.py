@@ -215,7 +215,7 @@ MISTAKES = {
 
 def run(*words, cwd=None):
     return subprocess.run([BROOD, 'serve', *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, cwd=cwd, timeout=20, check=False)
+                          stderr=subprocess.PIPE, cwd=cwd, timeout=60, check=False)
 
 
 class Mistakes(unittest.TestCase):

@@ -116,7 +116,7 @@ class Framing(ServerTest):
     def refused(self, *lines, body=b'{}'):
         with self.server.connect() as connection:
             connection.send(head_of('POST', '/true', None, 'Content-Type: application/json', *lines) + body)
-            connection.socket.settimeout(5)
+            connection.socket.settimeout(30)
             reply = connection.reply()
             self.assertIn(reply.status, (400, 411, 501), reply)
 

@@ -263,7 +263,7 @@ class Kept(Reload):
         server.configure(ONE)
         self.assertIn('stopping', self.hang_up(server)['error'])
         server.write('gate', '')
-        self.assertEqual(server.process.wait(20), 0)
+        self.assertEqual(server.process.wait(60), 0)
 
 
 class Command(Reload):
@@ -361,7 +361,7 @@ class Terminal(Reload):
         os.close(terminal)
         eventually(lambda: server.events('listening'), 'listening')
         os.close(master)
-        self.assertEqual(server.process.wait(20), 0)
+        self.assertEqual(server.process.wait(60), 0)
         self.assertEqual(server.events('reloaded'), [])
         self.assertEqual(len(server.events('draining', signal='1')), 1)
 

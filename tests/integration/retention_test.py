@@ -31,7 +31,7 @@ class Retention(OwnServerTest):
         server.start()
 
     def rows(self, server, query='SELECT id FROM job ORDER BY id'):
-        with sqlite3.connect(f'file:{server.state}/jobs.db?mode=ro', uri=True, timeout=20) as store:
+        with sqlite3.connect(f'file:{server.state}/jobs.db?mode=ro', uri=True, timeout=60) as store:
             rows = [row[0] for row in store.execute(query)]
         store.close()
         return rows

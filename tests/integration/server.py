@@ -22,7 +22,7 @@ import time
 import unittest
 
 BROOD = os.path.abspath(os.environ['BROOD'])
-PATIENCE = 10
+PATIENCE = 30
 FINAL = ('succeeded', 'failed', 'timed_out', 'cancelled', 'lost')
 
 # A program that does what the field "sh" of its body says.
@@ -248,7 +248,7 @@ class Server:
 
     def kill_keeper(self):
         """SIGKILL to the keeper; its pid."""
-        pid = self.keeper()
+        pid = eventually(self.keeper, 'a keeper')
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not is_alive(pid), 'end of the keeper')
         return pid
@@ -337,7 +337,7 @@ class Server:
     # --- HTTP
 
     def request(self, method, path, body=None, headers=None, **more):
-        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=20)
+        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=60)
         try:
             connection.connect()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError): # an answer may come before all is sent

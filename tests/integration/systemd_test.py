@@ -77,7 +77,7 @@ class Notify(OwnServerTest):
         message = manager.said('STOPPING')
         self.assertEqual((message['STOPPING'], message['STATUS']), ('1', 'draining'))
         self.assertGreater(int(message['EXTEND_TIMEOUT_USEC']), 7 * 60 * 10**6)
-        self.assertEqual(server.process.wait(20), 0)
+        self.assertEqual(server.process.wait(60), 0)
         self.assertTrue(manager.silent())
 
     def test_reloading_and_ready_again(self):
@@ -185,7 +185,7 @@ class Activation(OwnServerTest):
 
     def refused(self, server):
         process_ = server.spawn()
-        self.assertEqual(process_.wait(20), 2, server.log())
+        self.assertEqual(process_.wait(60), 2, server.log())
         return server.log()
 
     def test_what_cannot_be_served_is_refused(self):

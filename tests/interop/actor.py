@@ -19,7 +19,7 @@ import zlib
 
 import peers
 
-LIMIT = 20  # seconds, for one scenario
+LIMIT = 60  # seconds, for one scenario
 LONG_BYTES = 120
 ERRORS = (OSError, ValueError, TypeError, LookupError, subprocess.SubprocessError)
 
@@ -156,9 +156,9 @@ class Stage:
 
     def act_wait_twice(self):
         codes = []
-        thread = threading.Thread(target=lambda: codes.append(self.popen.wait(10)))
+        thread = threading.Thread(target=lambda: codes.append(self.popen.wait(60)))
         thread.start()
-        here = self.popen.wait(10)
+        here = self.popen.wait(60)
         thread.join()
         return b'%d %d' % (here, codes[0])
 
@@ -201,7 +201,7 @@ class Stage:
         return b'%d' % fcntl.fcntl(self.popen.stdin, 1032)
 
     def act_message(self):
-        self.popen.wait(10)
+        self.popen.wait(60)
         return str(subprocess.CalledProcessError(self.popen.returncode, 'it')).encode()
 
     def act_run(self, *words):

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define MOST_DESCRIPTORS 4096
-#define PATIENCE 10 /* seconds for what ends by itself */
+#define PATIENCE 30 /* seconds for what ends by itself */
 
 static struct {
 	bool open[MOST_DESCRIPTORS];

@@ -38,7 +38,7 @@ brood_exit finish(brood_child *child)
 {
 	brood_exit end;
 
-	ck_assert_int_eq(brood_child_wait(child, 10 * BROOD_SEC, &end), 0);
+	ck_assert_int_eq(brood_child_wait(child, 30 * BROOD_SEC, &end), 0);
 	brood_child_free(child);
 	return end;
 }

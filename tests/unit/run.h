@@ -72,10 +72,10 @@ void expect(int fd, const char *text);
 /* The signals of a mask line of /proc/PID/status. */
 bool has_signal(const char *mask, int signum);
 
-/* Naps until `condition` holds, at most ten seconds. */
+/* Naps until `condition` holds, at most thirty seconds. */
 #define eventually(condition)                                                              \
 	do {                                                                               \
-		int64_t until_ = brood_now() + 10 * BROOD_SEC;                             \
+		int64_t until_ = brood_now() + 30 * BROOD_SEC;                             \
                                                                                            \
 		while (!(condition)) {                                                     \
 			ck_assert_msg(brood_now() < until_, "never came: %s", #condition); \
