@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define LAST 5
-#define PATIENCE_NS (30 * BROOD_SEC)
+#define PATIENCE_NS (10 * BROOD_SEC)
 
 struct box {
 	brood_lock lock;

@@ -3,8 +3,9 @@
  *	two-inside
  *
  * Each process enters three times, and says when it enters and when it leaves; both while it has a
- * permit, so that what is said is true. A process that is killed inside takes its permit with it;
- * where that must not be, brood/permits.h has semaphores that get it back. */
+ * permit, so that what is said is true. A process that is killed inside takes its permit with it
+ * (two-inside | head -1 kills them so), and the others give up after ten seconds; where that must
+ * not be, brood/permits.h has semaphores that get it back. */
 #include <brood/segment.h>
 #include <brood/sem.h>
 
@@ -16,13 +17,14 @@
 #define ROOM 2
 #define PROCESSES 5
 #define TIMES 3
+#define PATIENCE_NS (10 * BROOD_SEC)
 
 static int visit(brood_sem *room, int who)
 {
 	const struct timespec a_while = { .tv_nsec = 5 * BROOD_MSEC };
 
 	for (int i = 0; i < TIMES; i++) {
-		if (brood_sem_acquire(room, BROOD_FOREVER) < 0)
+		if (brood_sem_acquire(room, PATIENCE_NS) < 0)
 			return 1;
 		dprintf(STDOUT_FILENO, "%d enters\n", who);
 		nanosleep(&a_while, NULL);

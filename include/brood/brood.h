@@ -12,6 +12,7 @@
 #include <brood/event.h>
 #include <brood/heap.h>
 #include <brood/jobs.h>
+#include <brood/latch.h>
 #include <brood/list.h>
 #include <brood/listener.h>
 #include <brood/lock.h>

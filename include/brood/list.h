@@ -26,8 +26,10 @@
  * that it cut within a character (its bug: it counts characters, not bytes): -EILSEQ here.
  *
  * Assigning is three writes (format, kind, data), in CPython and here: users that write at the same
- * time need a lock beside the list. Whatever the memory holds, nothing outside of the list is read
- * or written.
+ * time need a lock beside the list. Whoever is killed within it spoils no other item, and any item can be put over
+ * the one that it was at; that one is read as the old one, the new one, a mixture of them, or -EBADMSG. A number (or
+ * a bool) over one of its kind is one store, and so the old one or the new one. Whatever the memory
+ * holds, nothing outside of the list is read or written.
  *
  * Indices count from 0, or backwards from -1 for the last.
  * Threads, fork: as the segment's (brood/segment.h). */
@@ -143,7 +145,8 @@ BROOD_API int brood_list_get(const brood_list *list, ssize_t index, void *buf, s
 /** Replace an item.
  * Returns: 0.
  * Errors:  -ERANGE: no such index; -EMSGSIZE: more than its room, see brood_list_room(); -EILSEQ:
- *          text that is not UTF-8; -EINVAL: an unknown kind; -EPERM: mapped for reading only.
+ *          text that is not UTF-8; -EINVAL: no item, or an unknown kind; -EPERM: mapped for reading
+ *          only.
  * Owns:    nothing.
  * Safe:    threads, processes, signal handlers, one writer at a time. */
 BROOD_API int brood_list_set(brood_list *list, ssize_t index, const brood_item *item);

@@ -40,8 +40,8 @@ BROOD_API int brood_permits_init(brood_permits *permits, size_t size, uint32_t n
 
 /** Take a permit, or wait for one. A thread may have several.
  * Returns: 0; BROOD_OWNER_DIED (1): one that the last holder died with.
- * Errors:  -ETIMEDOUT; -EDEADLK, in a signal handler, when the interrupted thread waits too; -EINVAL, -EXDEV,
- *          -ENOTSUP, -ENOLCK as for a lock.
+ * Errors:  -ETIMEDOUT; -EDEADLK, in a signal handler, when the interrupted thread waits too, or is about to give one back;
+ *          -EINVAL, -EXDEV, -ENOTSUP, -ENOLCK as for a lock.
  * Owns:    the thread has one more.
  * Safe:    threads, processes, signal handlers. */
 BROOD_API int brood_permits_acquire(brood_permits *permits, int64_t timeout_ns);

@@ -46,14 +46,15 @@ BROOD_API int brood_rwlock_init(brood_rwlock *rwlock, size_t size, uint32_t read
  * Returns: 0; BROOD_OWNER_DIED (1): we may, and a writer died while it wrote.
  * Errors:  -ETIMEDOUT; -EDEADLK, this thread writes; -EINVAL, -EXDEV, -ENOTSUP, -ENOLCK as for a lock.
  * Owns:    the thread reads, once more.
- * Safe:    threads, processes, signal handlers. */
+ * Safe:    threads, processes, signal handlers (one may find its thread half way into or out of it:
+ *          -EDEADLK or, with timeout_ns <= 0, -ETIMEDOUT). */
 BROOD_API int brood_rwlock_read(brood_rwlock *rwlock, int64_t timeout_ns);
 
 /** Wait until we may write.
  * Returns: 0; BROOD_OWNER_DIED (1): we may, and an earlier writer died while it wrote.
  * Errors:  -ETIMEDOUT; -EDEADLK, this thread reads or writes; -EINVAL, -EXDEV, -ENOTSUP, -ENOLCK as for a lock.
  * Owns:    the thread writes.
- * Safe:    threads, processes, signal handlers. */
+ * Safe:    as brood_rwlock_read(). */
 BROOD_API int brood_rwlock_write(brood_rwlock *rwlock, int64_t timeout_ns);
 
 /** Give back one reading, or the writing.

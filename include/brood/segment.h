@@ -60,6 +60,14 @@ typedef enum brood_pages {
 	BROOD_PAGES_HUGE_ONLY /* reserved ones, or -ENOMEM */
 } brood_pages;
 
+/* On which node of the machine's memory its pages are, for all its users, whoever touches them first. */
+typedef enum brood_numa {
+	BROOD_NUMA_LOCAL =
+		0, /* each page where it is touched first; of a named one, where it is made */
+	BROOD_NUMA_SPREAD, /* page by page over all nodes that we may use */
+	BROOD_NUMA_NODE    /* on .numa_node, and elsewhere only when that is full */
+} brood_numa;
+
 typedef struct brood_segment_opts {
 	const char *name; /* new: in /dev/shm, without a slash; NULL: unnamed */
 	size_t name_size; /* of a name with a length, which must hold no NUL; 0: up to its NUL */
@@ -69,7 +77,9 @@ typedef struct brood_segment_opts {
 	bool raw;         /* no header */
 	bool read_only;   /* open and attach: map for reading; writing is then SIGSEGV */
 	size_t reserve;   /* how far it may grow, 0: not at all; open and attach find it */
-	brood_pages pages; /* new: a named or growing one has transparent huge pages at best */
+	brood_pages pages;  /* new: a named or growing one has transparent huge pages at best */
+	brood_numa numa;    /* new */
+	unsigned numa_node; /* for BROOD_NUMA_NODE */
 	/* new: called with the zeroed data before anybody else can see it, so that a name appears
 	 * with all in place. A negative result ends the creation with it (step "fill"). */
 	int (*fill)(void *context, void *data, size_t size);
@@ -84,7 +94,8 @@ typedef struct brood_segment_opts {
  *          (step "options"); -EFBIG: more than 2^46 bytes, or than RLIMIT_FSIZE; -ENAMETOOLONG:
  *          more than 245; -EILSEQ: a NUL inside of a name; -EEXIST: the name is taken, and used,
  *          .keep or not brood's (one that a dead user left is replaced); -ENOSPC: /dev/shm is full;
- *          -ENOMEM; -EACCES, -ENOENT: no /dev/shm for us.
+ *          -ENOMEM; -EACCES, -ENOENT: no /dev/shm for us; with .numa (step "numa") -EINVAL: no such
+ *          node, -ENOTSUP: a kernel without NUMA, -EPERM: a filter forbids mbind(2).
  * Owns:    the caller, until brood_segment_unref().
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API int brood_segment_new(size_t size, const brood_segment_opts *opts,

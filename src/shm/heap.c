@@ -884,6 +884,9 @@ int brood_heap_new(brood_segment *segment, brood_heap **ret_heap)
 	r = brood_segment_grow(segment, space + LEAST_UNITS * UNIT);
 	if (r < 0)
 		return r == -ENOMEM ? r : -ENOSPC;
+	/* A heap that was there before is none any more when the first of its tables is wiped. */
+	memset(heap->t->magic, 0, sizeof(magic));
+	atomic_thread_fence(memory_order_release);
 	bri_segment_zero(segment, size);
 	heap->t->version = VERSION;
 	heap->t->words = WORDS;

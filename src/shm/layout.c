@@ -104,19 +104,24 @@ static unsigned char describe(const brood_item *item, bool exact, size_t room, c
 	return code;
 }
 
+/* What is no text is put there by one store, so that a number that follows one of its kind is never half of either. */
 static void put_data(unsigned char *at, size_t room, const brood_item *item)
 {
-	size_t size = has_bytes(item) ? item->size : 0;
+	unsigned char word[WORD] = { 0 };
 
-	if (size > 0)
-		memcpy(at, item->data, size);
-	memset(at + size, 0, has_bytes(item) ? room - size : WORD);
+	if (has_bytes(item)) {
+		if (item->size > 0)
+			memcpy(at, item->data, item->size);
+		memset(at + item->size, 0, room - item->size);
+		return;
+	}
 	if (item->kind == BROOD_ITEM_INT)
-		memcpy(at, &item->integer, WORD);
+		memcpy(word, &item->integer, WORD);
 	else if (item->kind == BROOD_ITEM_FLOAT)
-		memcpy(at, &item->real, WORD);
+		memcpy(word, &item->real, WORD);
 	else if (item->kind == BROOD_ITEM_BOOL)
-		at[WORD - 1] = item->boolean;
+		word[WORD - 1] = item->boolean;
+	memcpy(at, word, WORD);
 }
 
 /* ---- writing a list */

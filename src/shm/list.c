@@ -153,6 +153,8 @@ int brood_list_set(brood_list *list, ssize_t index, const brood_item *item)
 	size_t at;
 	int r = find(list, index, &at);
 
+	if (item == NULL)
+		return -EINVAL;
 	if (r == 0 && bri_segment_is_read_only(list->segment))
 		r = -EPERM;
 	return r < 0 ? r : bri_list_set(&list->view, at, item);

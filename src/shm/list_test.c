@@ -248,6 +248,7 @@ START_TEST(wrong_items_are_named)
 	items[1].size = 9999991;
 	ck_assert_int_eq(brood_list_new(items, 2, &opts, &list), 0);
 	ck_assert_int_eq(brood_list_count(list, &items[1]), 1);
+	ck_assert_int_eq(brood_list_set(list, 0, NULL), -EINVAL);
 	brood_list_free(list);
 	opts.layout = 7;
 	ck_assert_int_eq(brood_list_new(items, 1, &opts, &list), -EINVAL);

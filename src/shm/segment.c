@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/mempolicy.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -379,6 +381,42 @@ static int map(brood_segment *segment, size_t length)
 	return -ENOMEM;
 }
 
+#define MOST_NODES 1024
+#define NODES_A_WORD (8 * sizeof(unsigned long))
+
+/* Says on which nodes its pages are to be; the kernel keeps it with the file, for all users. Before any page is. */
+static int choose_nodes(const brood_segment *segment, const brood_segment_opts *opts)
+{
+	unsigned long nodes[MOST_NODES / NODES_A_WORD] = { 0 };
+	int mode = MPOL_PREFERRED;
+	long r = 0;
+
+	if (opts->numa == BROOD_NUMA_LOCAL)
+		return 0;
+	if (opts->numa == BROOD_NUMA_SPREAD) {
+		mode = MPOL_INTERLEAVE;
+		r = syscall(SYS_get_mempolicy, NULL, nodes, MOST_NODES, NULL, MPOL_F_MEMS_ALLOWED);
+	} else if (opts->numa_node >= MOST_NODES) {
+		return -EINVAL;
+	} else {
+		nodes[opts->numa_node / NODES_A_WORD] = 1ul << opts->numa_node % NODES_A_WORD;
+	}
+	/* The kernel counts one bit more than it reads. */
+	if (r == 0)
+		r = syscall(SYS_mbind, segment->base, segment->mapped, mode, nodes, MOST_NODES + 1,
+			    0);
+	if (r < 0)
+		return errno == ENOSYS ? -ENOTSUP : -errno;
+	return 0;
+}
+
+static int place(brood_segment *segment, const brood_segment_opts *opts)
+{
+	int r = choose_nodes(segment, opts);
+
+	return r < 0 ? bri_fail(opts->fail, "numa", r, "%u", opts->numa_node) : 0;
+}
+
 static void free_segment(brood_segment *segment)
 {
 	if (segment->base != NULL) {
@@ -501,6 +539,9 @@ static int make_unnamed(brood_segment *segment, size_t reserve, const brood_segm
 		r = -errno;
 	if (r < 0)
 		return bri_fail(opts->fail, "map", r, NULL);
+	r = place(segment, opts);
+	if (r < 0)
+		return r;
 	write_header(segment, segment->grows ? reserve : segment->size, false);
 	return fill(segment, opts);
 }
@@ -540,14 +581,17 @@ static int make_named(brood_segment *segment, size_t reserve, const brood_segmen
 	if (segment->fd < 0)
 		return bri_fail(opts->fail, "create", segment->fd, FOLDER);
 	r = fchmod(segment->fd, 0600) < 0 ? -errno : 0; /* whatever the umask is */
+	/* Its memory is allocated when it is said where; nobody touches what is not there yet. */
 	if (r == 0)
-		r = extend(segment->fd, 0, segment->size, true);
-	if (r < 0)
-		bri_fail(opts->fail, "space", r, FOLDER);
-	if (r == 0) {
 		r = map(segment, reserve);
+	if (r < 0)
+		bri_fail(opts->fail, "map", r, NULL);
+	if (r == 0)
+		r = place(segment, opts);
+	if (r == 0) {
+		r = extend(segment->fd, 0, segment->size, true);
 		if (r < 0)
-			bri_fail(opts->fail, "map", r, NULL);
+			bri_fail(opts->fail, "space", r, FOLDER);
 	}
 	if (r == 0) {
 		write_header(segment, reserve, opts->keep);
@@ -575,6 +619,7 @@ static int check_new(size_t size, const brood_segment_opts *opts)
 	if (opts->read_only || (opts->name != NULL && opts->named) ||
 	    ((opts->keep || opts->guard) && !named) || (opts->keep && opts->raw) ||
 	    opts->pages < BROOD_PAGES_NORMAL || opts->pages > BROOD_PAGES_HUGE_ONLY ||
+	    opts->numa < BROOD_NUMA_LOCAL || opts->numa > BROOD_NUMA_NODE ||
 	    (opts->pages == BROOD_PAGES_HUGE_ONLY && (named || opts->reserve != 0)))
 		return bri_fail(opts->fail, "options", EINVAL, NULL);
 	return opts->name != NULL ? check_name(opts->name, opts->name_size, opts->fail) : 0;

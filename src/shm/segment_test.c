@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,14 +14,18 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "shm/segment.h"
 #include "tests/unit/leak.h"
+#include "tests/unit/refuse.h"
 
 #define HEADER 64
+
+#define NODES 1024
 
 /* A name that no other run of these tests has. */
 static const char *own_name(const char *end)
@@ -232,6 +237,70 @@ START_TEST(signals_do_not_stop_it_from_growing)
 	setitimer(ITIMER_REAL, &never, NULL);
 	ck_assert_int_eq(brood_segment_unlink(segment), 0);
 	brood_segment_unref(segment);
+}
+END_TEST
+
+/* The kernel's word for where pages of this address come to be, and on which nodes. */
+static int policy_at(const void *address, unsigned long *nodes)
+{
+	int mode = -1;
+
+	ck_assert_int_eq(syscall(SYS_get_mempolicy, &mode, nodes, NODES, address, MPOL_F_ADDR), 0);
+	return mode;
+}
+
+static void check_placed(brood_segment_opts opts, int mode)
+{
+	unsigned long nodes[NODES / 8 / sizeof(long)] = { 0 },
+					others[NODES / 8 / sizeof(long)] = { 0 };
+	brood_segment *segment = make(3 << 20, &opts), *other;
+	char *data = brood_segment_data(segment);
+
+	ck_assert_int_eq(policy_at(data + (2 << 20), nodes), mode);
+	ck_assert_uint_eq(nodes[0] & 1, mode != MPOL_DEFAULT);
+	for (size_t i = 0; i < 3 << 20; i += 4096)
+		data[i] = 1;
+	/* It goes with the memory, not with the mapping: another user has it too. */
+	ck_assert_int_eq(brood_segment_attach(brood_segment_fd(segment), NULL, &other), 0);
+	ck_assert_int_eq(policy_at((char *)brood_segment_data(other) + (1 << 20), others), mode);
+	ck_assert_mem_eq(nodes, others, sizeof(nodes));
+	if (opts.reserve > 0) {
+		ck_assert_int_eq(brood_segment_grow(other, 5 << 20), 0);
+		ck_assert_int_eq(policy_at(data + (4 << 20), nodes), mode);
+	}
+	(void)brood_segment_unlink(segment);
+	brood_segment_unref(other);
+	brood_segment_unref(segment);
+}
+
+START_TEST(its_memory_is_on_the_nodes_that_were_named)
+{
+	brood_segment_opts opts = { .numa = BROOD_NUMA_SPREAD };
+	brood_segment *segment;
+
+	/* A kernel without, or a filter. */
+	if (brood_segment_new(1, &opts, &segment) < 0)
+		return;
+	brood_segment_unref(segment);
+	check_placed((brood_segment_opts){ .numa = BROOD_NUMA_LOCAL }, MPOL_DEFAULT);
+	for (int named = 0; named < 2; named++)
+		for (size_t reserve = 0; reserve <= 8 << 20; reserve += 8 << 20) {
+			opts = (brood_segment_opts){ .named = named, .reserve = reserve };
+			opts.numa = BROOD_NUMA_SPREAD;
+			check_placed(opts, MPOL_INTERLEAVE);
+			opts.numa = BROOD_NUMA_NODE;
+			check_placed(opts, MPOL_PREFERRED);
+		}
+	opts = (brood_segment_opts){ .numa = BROOD_NUMA_NODE, .numa_node = 1023 };
+	check_refused(1, opts, -EINVAL, "numa");
+	opts.named = true;
+	check_refused(1, opts, -EINVAL, "numa");
+	opts.numa_node = 1024;
+	check_refused(1, opts, -EINVAL, "numa");
+	refuse_call(SYS_get_mempolicy, ENOSYS);
+	check_refused(1, (brood_segment_opts){ .numa = BROOD_NUMA_SPREAD }, -ENOTSUP, "numa");
+	refuse_call(SYS_mbind, EPERM);
+	check_refused(1, (brood_segment_opts){ .numa = BROOD_NUMA_NODE }, -EPERM, "numa");
 }
 END_TEST
 
@@ -913,6 +982,7 @@ int main(void)
 	tcase_add_test(tcase, it_grows_in_place_and_for_all);
 	tcase_add_test(tcase, signals_do_not_stop_it_from_growing);
 	tcase_add_test(tcase, huge_pages_where_there_are_some);
+	tcase_add_test(tcase, its_memory_is_on_the_nodes_that_were_named);
 	tcase = leak_case(suite, "handle", 30);
 	tcase_add_test(tcase, it_cannot_be_closed_under_those_who_use_it);
 	tcase_add_test(tcase, an_address_finds_its_segment);

@@ -43,23 +43,35 @@ static int check(const struct bri_thread *self, const brood_permits *permits)
 	return bri_check(self, permits, BRI_STAMP_TRACKED);
 }
 
+/* A handler that interrupted the giving back of a permit would wait for itself. */
+static int wait_for_one(struct bri_thread *self, brood_permits *permits, int64_t deadline,
+			brood_lock **ret_slot)
+{
+	int r;
+
+	if (bri_slots_mine(self, slots_of(permits)) == BRI_HALF)
+		return -EDEADLK;
+	r = bri_lock_acquire(self, &permits->gate, deadline);
+	if (r < 0)
+		return r == -ETIMEDOUT ? bri_slots_take(self, slots_of(permits), ret_slot) : r;
+	r = bri_slots_wait(self, slots_of(permits), deadline, ret_slot);
+	bri_lock_release(self, &permits->gate);
+	return r;
+}
+
 int brood_permits_acquire(brood_permits *permits, int64_t timeout_ns)
 {
 	struct bri_thread *self = bri_thread();
-	int64_t deadline;
+	brood_lock *slot;
 	int r = check(self, permits);
 
 	if (r < 0)
 		return r;
-	r = bri_slots_take(self, slots_of(permits));
-	if (r != -ETIMEDOUT || timeout_ns <= 0)
-		return r;
-	deadline = bri_deadline(timeout_ns);
-	r = bri_lock_acquire(self, &permits->gate, deadline);
-	if (r < 0)
-		return r == -ETIMEDOUT ? bri_slots_take(self, slots_of(permits)) : r;
-	r = bri_slots_wait(self, slots_of(permits), deadline);
-	bri_lock_release(self, &permits->gate);
+	r = bri_slots_take(self, slots_of(permits), &slot);
+	if (r == -ETIMEDOUT && timeout_ns > 0)
+		r = wait_for_one(self, permits, bri_deadline(timeout_ns), &slot);
+	if (r >= 0)
+		bri_slot_mark(self, slot);
 	return r;
 }
 
@@ -71,7 +83,7 @@ int brood_permits_release(brood_permits *permits)
 
 	if (r < 0)
 		return r;
-	mine = bri_slots_mine(self, slots_of(permits));
+	mine = bri_slots_unmark(self, slots_of(permits));
 	if (mine == NULL)
 		return -EPERM;
 	bri_lock_release_slot(self, mine);

@@ -64,36 +64,52 @@ static int enter(struct bri_thread *self, brood_rwlock *rwlock, int64_t deadline
 }
 
 /* -EBUSY: a writer is there, or died there, or no slot is free. */
-static int read_at_once(struct bri_thread *self, brood_rwlock *rwlock)
+static int read_at_once(struct bri_thread *self, brood_rwlock *rwlock, bool reads_already,
+			brood_lock **ret_slot)
 {
-	brood_lock *mine = bri_slots_mine(self, slots_of(rwlock));
-	int r = bri_slots_take(self, slots_of(rwlock));
+	int r = bri_slots_take(self, slots_of(rwlock), ret_slot);
 
 	if (r < 0)
 		return r == -ETIMEDOUT ? -EBUSY : r;
-	if (mine != NULL || (bri_lock_load(&rwlock->writer) & ~BRI_WAITERS) == 0)
+	if (reads_already || (bri_lock_load(&rwlock->writer) & ~BRI_WAITERS) == 0)
 		return told(rwlock);
-	bri_lock_release_slot(self, bri_slots_mine(self, slots_of(rwlock)));
+	bri_lock_release_slot(self, *ret_slot);
 	return -EBUSY;
+}
+
+/* Behind the writer. */
+static int read_later(struct bri_thread *self, brood_rwlock *rwlock, int64_t deadline,
+		      brood_lock **ret_slot)
+{
+	int r = enter(self, rwlock, deadline);
+
+	if (r < 0)
+		return r;
+	r = bri_slots_wait(self, slots_of(rwlock), deadline, ret_slot);
+	if (r >= 0)
+		r = told(rwlock);
+	bri_lock_release(self, &rwlock->writer);
+	return r;
 }
 
 int brood_rwlock_read(brood_rwlock *rwlock, int64_t timeout_ns)
 {
 	struct bri_thread *self = bri_thread();
 	int64_t deadline = bri_deadline(timeout_ns);
+	enum bri_slots_mine mine;
+	brood_lock *slot;
 	int r = check(self, rwlock);
 
-	if (r == 0)
-		r = read_at_once(self, rwlock);
-	if (r != -EBUSY)
-		return r;
-	r = enter(self, rwlock, deadline);
 	if (r < 0)
 		return r;
-	r = bri_slots_wait(self, slots_of(rwlock), deadline);
+	mine = bri_slots_mine(self, slots_of(rwlock));
+	if (mine == BRI_HALF)
+		return deadline == 0 ? -ETIMEDOUT : -EDEADLK;
+	r = read_at_once(self, rwlock, mine == BRI_SOME, &slot);
+	if (r == -EBUSY)
+		r = read_later(self, rwlock, deadline, &slot);
 	if (r >= 0)
-		r = told(rwlock);
-	bri_lock_release(self, &rwlock->writer);
+		bri_slot_mark(self, slot);
 	return r;
 }
 
@@ -105,7 +121,7 @@ int brood_rwlock_write(brood_rwlock *rwlock, int64_t timeout_ns)
 
 	if (r < 0)
 		return r;
-	if (bri_slots_mine(self, slots_of(rwlock)) != NULL)
+	if (bri_slots_mine(self, slots_of(rwlock)) != BRI_NONE)
 		return deadline == 0 ? -ETIMEDOUT : -EDEADLK;
 	r = enter(self, rwlock, deadline);
 	if (r < 0)
@@ -136,7 +152,7 @@ int brood_rwlock_release(brood_rwlock *rwlock)
 		bri_lock_release(self, &rwlock->writer);
 		return 0;
 	}
-	mine = bri_slots_mine(self, slots_of(rwlock));
+	mine = bri_slots_unmark(self, slots_of(rwlock));
 	if (mine == NULL)
 		return -EPERM;
 	bri_lock_release_slot(self, mine);

@@ -11,7 +11,52 @@ static uint32_t first_of(const struct bri_thread *self, struct bri_slots slots)
 	return self->tid % slots.n;
 }
 
-int bri_slots_take(struct bri_thread *self, struct bri_slots slots)
+/* The mark is the thread's id, where a lock with conditions has its second entry; a slot has none. */
+static void **mark_of(brood_lock *slot)
+{
+	return &slot->alarm_next;
+}
+
+static void *mark_by(const struct bri_thread *self)
+{
+	return (void *)(uintptr_t)self->tid;
+}
+
+void bri_slot_mark(const struct bri_thread *self, brood_lock *slot)
+{
+	__atomic_store_n(mark_of(slot), mark_by(self), __ATOMIC_SEQ_CST);
+}
+
+brood_lock *bri_slots_unmark(const struct bri_thread *self, struct bri_slots slots)
+{
+	uint32_t i = first_of(self, slots);
+
+	for (uint32_t left = slots.n; left > 0; left--, i = i + 1 == slots.n ? 0 : i + 1) {
+		void *mark = mark_by(self);
+
+		/* A handler may come in between, and give this one back. */
+		if (bri_lock_is_mine(self, &slots.row[i]) &&
+		    __atomic_compare_exchange_n(mark_of(&slots.row[i]), &mark, NULL, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			return slots.row + i;
+	}
+	return NULL;
+}
+
+enum bri_slots_mine bri_slots_mine(const struct bri_thread *self, struct bri_slots slots)
+{
+	enum bri_slots_mine mine = BRI_NONE;
+
+	for (uint32_t i = 0; i < slots.n && mine != BRI_HALF; i++)
+		if (bri_lock_is_mine(self, &slots.row[i]))
+			mine = __atomic_load_n(mark_of(&slots.row[i]), __ATOMIC_SEQ_CST) ==
+					       mark_by(self) ?
+				       BRI_SOME :
+				       BRI_HALF;
+	return mine;
+}
+
+int bri_slots_take(struct bri_thread *self, struct bri_slots slots, brood_lock **ret_slot)
 {
 	uint32_t i = first_of(self, slots);
 
@@ -19,20 +64,12 @@ int bri_slots_take(struct bri_thread *self, struct bri_slots slots)
 		int r = is_free(&slots.row[i]) ? bri_lock_acquire(self, &slots.row[i], 0) :
 						 -ETIMEDOUT;
 
+		if (r >= 0)
+			*ret_slot = slots.row + i;
 		if (r != -ETIMEDOUT)
 			return r;
 	}
 	return -ETIMEDOUT;
-}
-
-brood_lock *bri_slots_mine(const struct bri_thread *self, struct bri_slots slots)
-{
-	uint32_t i = first_of(self, slots);
-
-	for (uint32_t left = slots.n; left > 0; left--, i = i + 1 == slots.n ? 0 : i + 1)
-		if (bri_lock_is_mine(self, &slots.row[i]))
-			return slots.row + i;
-	return NULL;
 }
 
 bool bri_slot_watch(brood_lock *slot, uint32_t *ret_seen)
@@ -68,12 +105,13 @@ static int wait_for_any(struct bri_slots slots, int64_t deadline)
 	return bri_futex_wait_any(watches, n, deadline);
 }
 
-int bri_slots_wait(struct bri_thread *self, struct bri_slots slots, int64_t deadline)
+int bri_slots_wait(struct bri_thread *self, struct bri_slots slots, int64_t deadline,
+		   brood_lock **ret_slot)
 {
 	int slept = 0;
 
 	for (;;) {
-		int r = bri_slots_take(self, slots);
+		int r = bri_slots_take(self, slots, ret_slot);
 
 		if (r != -ETIMEDOUT)
 			return r;

@@ -24,6 +24,7 @@ struct shared {
 	brood_rlock rlock;
 	brood_sem sem, bounded;
 	brood_event event;
+	brood_latch latch;
 	brood_cond cond, rcond;
 	brood_once once;
 	union {
@@ -547,6 +548,82 @@ static const char *other_sees_it(void)
 	if (first == 0)
 		another_waits_and_set();
 	return waiters_see_it(1);
+}
+
+/* ---- latch; it counts down from two */
+
+static void wait_latch(void)
+{
+	if (brood_latch_wait(&s->latch, LONG) != 0)
+		up(&s->wrong);
+	up(&s->done);
+}
+
+static void two_wait_for_latch(void)
+{
+	first = start(wait_latch);
+	await_asleep(first);
+	second = start(wait_latch);
+	await_asleep(second);
+}
+
+static void count_down(void)
+{
+	brood_latch_count_down(&s->latch, 1);
+	brood_latch_count_down(&s->latch, 1);
+}
+
+static void count_down_wrongly(void)
+{
+	brood_latch_count_down(NULL, 1);
+	brood_latch_wait(NULL, 0);
+	brood_latch_count_down(&s->latch, 0);
+	brood_latch_count_down(&s->latch, 3);
+}
+
+static void wait_for_latch(void)
+{
+	brood_latch_wait(&s->latch, LONG);
+	brood_latch_wait(&s->latch, 0);
+}
+
+static void wait_shortly_for_latch(void)
+{
+	brood_latch_wait(&s->latch, 0);
+	brood_latch_wait(&s->latch, BROOD_MSEC);
+}
+
+static void another_waits_and_all_count(void)
+{
+	first = start(wait_latch);
+	await_asleep(first);
+	count_down();
+}
+
+/* Counted down to zero, for those who wait; it is not, and they sleep: then count the rest. */
+static const char *waiters_pass(int n)
+{
+	int left = brood_latch_count(&s->latch);
+
+	if (left < 0 || left > 2)
+		return "the latch has another count";
+	if (left > 0)
+		brood_latch_count_down(&s->latch, (uint32_t)left);
+	if (!until(&s->done, n))
+		return "the latch is at zero, and a waiter sleeps on";
+	return settle();
+}
+
+static const char *two_pass(void)
+{
+	return waiters_pass(2);
+}
+
+static const char *other_passes(void)
+{
+	if (first == 0)
+		first = start(wait_latch);
+	return waiters_pass(1);
 }
 
 /* ---- condition */
@@ -1105,6 +1182,12 @@ static void write_shortly(void)
 	brood_rwlock_read(&s->rwlock, BROOD_MSEC);
 }
 
+static void read_shortly(void)
+{
+	brood_rwlock_read(&s->rwlock, 0);
+	brood_rwlock_read(&s->rwlock, BROOD_MSEC);
+}
+
 static void follow_both_and_go(void)
 {
 	reader_and_writer_wait();
@@ -1363,6 +1446,11 @@ static const struct scenario scenarios[] = {
 	{ "event set and clear, nobody waits", NULL, NULL, NULL, set_and_clear, NULL, other_sees_it, NULL, false },
 	{ "event wait", NULL, NULL, NULL, wait_for_event, another_waits_and_set, other_sees_it, NULL, false },
 	{ "event wait to timeout", NULL, NULL, NULL, wait_shortly_for_event, NULL, other_sees_it, NULL, false },
+	{ "latch to zero, two wait", NULL, NULL, two_wait_for_latch, count_down, NULL, two_pass, NULL, false },
+	{ "latch to zero, nobody waits", NULL, NULL, NULL, count_down, NULL, other_passes, NULL, false },
+	{ "latch errors", NULL, NULL, NULL, count_down_wrongly, NULL, other_passes, NULL, false },
+	{ "latch wait", NULL, NULL, NULL, wait_for_latch, another_waits_and_all_count, other_passes, NULL, false },
+	{ "latch wait to timeout", NULL, NULL, NULL, wait_shortly_for_latch, NULL, other_passes, NULL, false },
 	{ "cond notify, one waits", NULL, NULL, one_consumes, produce, NULL, one_consumed, NULL, false },
 	{ "cond notify, two wait", NULL, NULL, two_consume, produce, NULL, two_consumed, NULL, false },
 	{ "cond notify all, two wait", NULL, NULL, two_consume, produce_two, NULL, two_consumed, NULL, false },
@@ -1394,6 +1482,7 @@ static const struct scenario scenarios[] = {
 	{ "rwlock read behind a writer", other_writes, NULL, NULL, read_as_victim, follow_both_and_go, both_served, NULL, false },
 	{ "rwlock read without a place", all_places_are_taken, NULL, NULL, read_as_victim, follow_both_and_go, both_served, NULL, false },
 	{ "rwlock to timeout", other_reads, NULL, NULL, write_shortly, NULL, rest_served, NULL, false },
+	{ "rwlock read to timeout", all_places_are_taken, NULL, NULL, read_shortly, NULL, rest_served, NULL, false },
 	{ "rwlock read after a dead writer", a_writer_died, NULL, NULL, read_repair_and_read, NULL, rwlock_works, NULL, false },
 	{ "rwlock write after a dead writer", a_writer_died, NULL, NULL, repair, NULL, rwlock_works, NULL, false },
 	{ "permits alone", NULL, NULL, NULL, pass_permits, NULL, permits_work, NULL, false },
@@ -1428,6 +1517,7 @@ static void make(const char *name)
 	if (brood_lock_init(&s->lock) < 0 || brood_lock_init(&s->other) < 0 ||
 	    brood_rlock_init(&s->rlock) < 0 || brood_sem_init(&s->sem, 1) < 0 ||
 	    brood_sem_init_bounded(&s->bounded, 2, 2) < 0 || brood_event_init(&s->event) < 0 ||
+	    brood_latch_init(&s->latch, 2) < 0 ||
 	    (!is_unwatched(name) && brood_cond_init(&s->cond, &s->lock) < 0) ||
 	    brood_cond_init_recursive(&s->rcond, &s->rlock) < 0 || brood_once_init(&s->once) < 0 ||
 	    brood_permits_init(&s->permits, sizeof(s->permits_memory), SEATS) < 0 ||
