@@ -854,9 +854,12 @@ static char *map_again_and_again(size_t size)
 	char *all = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	must(fd >= 0 && ftruncate(fd, (off_t)piece) == 0 && all != MAP_FAILED);
-	for (size_t at = 0; at < size; at += piece)
-		must(mmap(all + at, piece, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) !=
-		     MAP_FAILED);
+	for (size_t at = 0; at < size; at += piece) {
+		char *there = mmap(all + at, piece, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+				   fd, 0);
+
+		must(there == all + at);
+	}
 	close(fd);
 	return all;
 }
