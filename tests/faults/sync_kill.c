@@ -14,6 +14,7 @@
 #include <brood/brood.h>
 
 #include "scenarios.h"
+#include "sync/robust.h"
 
 #define LONG (60 * BROOD_SEC)
 #define SEATS 3
@@ -147,6 +148,18 @@ static void lock(void)
 static void unlock(void)
 {
 	brood_lock_release(&s->lock);
+}
+
+/* … which has joined in the fences then: these have not yet, or may not. */
+static void lock_before_joining(void)
+{
+	lock();
+	bri_thread_self.freed = 0;
+}
+
+static void may_not_join(void)
+{
+	bri_thread_self.freed = BRI_JOIN_AFTER;
 }
 
 static void attach(void)
@@ -1426,8 +1439,13 @@ static const struct scenario scenarios[] = {
 	{ "lock alone, watched", NULL, NULL, NULL, lock_and_unlock, NULL, check_lock, NULL, false },
 	{ "lock release, two wait, watched", NULL, lock, two_wait, unlock, NULL, two_get_it, NULL, false },
 	{ "lock wait, another behind, watched", other_holds, NULL, NULL, lock_and_unlock, follow_and_go, follower_gets_it, NULL, false },
+	{ "lock second held, watched", NULL, lock_two, NULL, lock_and_unlock_between, NULL, both_are_free, NULL, false },
+	{ "lock release before joining, one waits", NULL, lock_before_joining, one_waits, unlock, NULL, one_gets_it, NULL, false },
+	{ "lock release before joining, watched", NULL, lock_before_joining, NULL, unlock, NULL, check_lock, NULL, false },
+	{ "lock alone, watched, joining refused", NULL, may_not_join, NULL, lock_and_unlock, NULL, check_lock, NULL, false },
 	{ "lock errors", NULL, NULL, NULL, lock_wrongly, NULL, check_lock, NULL, false },
 	{ "rlock", NULL, NULL, NULL, lock_deep, NULL, rlock_is_free, NULL, false },
+	{ "rlock, joining refused", NULL, may_not_join, NULL, lock_deep, NULL, rlock_is_free, NULL, false },
 	{ "sem alone", choose_sem, NULL, NULL, pass_sem, NULL, sem_is_good, NULL, false },
 	{ "sem release, one waits", choose_sem, NULL, one_wants, give_it, NULL, one_served, NULL, false },
 	{ "sem release, two wait", choose_sem, NULL, two_want, give_it_twice, NULL, two_served, NULL, false },

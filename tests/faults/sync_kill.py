@@ -48,6 +48,7 @@ UNREACHED = (
     ('brood_event_wait', 'at_first', RACE),
     ('brood_latch_wait', 'seen & ~BRI_WAITERS', RACE),
     ('wait_until', 'cond->waiting--;', RACE),
+    ('wait_until', 'is_before(number, load(&cond->bound))', RACE),
     ('wait_until', 'r == -EAGAIN', RACE),
     ('wait_until', 'aside', 'beside a busy lock; the unit test has it'),
     ('brood_cond_wait_for', '', 'let go, and not true: a second round of the loop'),
