@@ -3,7 +3,8 @@
  * Conventions of the whole library, said once:
  *
  * Results   0 or a count on success, a negative errno value on failure (-ENOENT, …). `errno` is
- *           not part of any contract. A function that can say more fills a brood_fail for a
+ *           not part of any contract: a signal handler saves it around what it calls, as around
+ *           any function (signal-safety(7)). A function that can say more fills a brood_fail for a
  *           caller that gave one.
  * Times     int64_t nanoseconds on the monotonic clock. A timeout in a call: <= 0 tries once,
  *           BROOD_FOREVER waits without limit. A timeout among options: 0 is none.

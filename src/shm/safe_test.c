@@ -57,10 +57,22 @@ static void end(void)
 
 /* ---- signal handlers */
 
-static void tick(void (*handler)(int))
-{
-	struct sigaction action = { .sa_handler = handler };
+static void (*handler)(void);
 
+static void handle(int signum)
+{
+	int saved = errno;
+
+	(void)signum;
+	handler();
+	errno = saved;
+}
+
+static void tick(void (*with)(void))
+{
+	struct sigaction action = { .sa_handler = handle };
+
+	handler = with;
 	must(sigaction(SIGALRM, &action, NULL) == 0);
 	must(setitimer(ITIMER_REAL, &(struct itimerval){ { 0, 50 }, { 0, 50 } }, NULL) == 0);
 }
@@ -76,13 +88,12 @@ static bool goes_on(int64_t began)
 	return handled < TICKS && brood_now() - began < BROOD_SEC;
 }
 
-static void look_and_add(int signum)
+static void look_and_add(void)
 {
 	brood_segment *found;
 	size_t offset;
 	int64_t number;
 
-	(void)signum;
 	handled++;
 	must(brood_value_add(&board->hits, 1, NULL) == 0);
 	must(brood_value_get_int(&board->hits, &number) == 0 && number >= handled);
@@ -128,13 +139,12 @@ START_TEST(handlers_look_and_add)
 }
 END_TEST
 
-static void copy_and_read(int signum)
+static void copy_and_read(void)
 {
 	int items[ITEMS], r = brood_array_read(&board->of.array, 0, ITEMS, items);
 	char text[8];
 	brood_item item;
 
-	(void)signum;
 	handled++;
 	must(r == 0);
 	must(brood_array_write(&board->of.array, 0, items, 1) == 0);
@@ -170,12 +180,11 @@ START_TEST(handlers_copy_and_read)
 END_TEST
 
 /* No handler may allocate; one that does is told, and spoils nothing. */
-static void allocate(int signum)
+static void allocate(void)
 {
 	void *block;
 	int r = brood_heap_alloc(heap, 20000, &block);
 
-	(void)signum;
 	handled++;
 	must(r == -EDEADLK || r == 0);
 	if (r == 0)

@@ -331,6 +331,8 @@ static volatile int in_handler;
 
 static void lock_in_handler(int signum)
 {
+	int saved = errno;
+
 	(void)signum;
 	in_handler = brood_lock_acquire(&s->lock, PATIENCE_NS);
 	if (in_handler >= 0)
@@ -338,6 +340,7 @@ static void lock_in_handler(int signum)
 	must(brood_lock_acquire(&s->other, PATIENCE_NS) == 0);
 	must(brood_lock_release(&s->other) == 0);
 	s->steps++;
+	errno = saved;
 }
 
 static void be_interrupted(void *unused)

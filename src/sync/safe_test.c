@@ -121,11 +121,10 @@ static void stop_ticking(void)
 
 /* Takes it if it can be had; it may be told that its own thread has it. A bounded semaphore may not be given back when
  * the thread was just at that. */
-static void use_in_handler(int signum)
+static void use(void)
 {
 	int r = kind->take(alone && kind->tells && handled % 2 == 0 ? PATIENCE_NS : 0);
 
-	(void)signum;
 	handled++;
 	must(r == 0 || r == -ETIMEDOUT || r == -EDEADLK);
 	if (r < 0)
@@ -133,6 +132,15 @@ static void use_in_handler(int signum)
 	r = kind->give();
 	must(r == 0 || (r == -EDEADLK && kind->take == take_bounded));
 	owed += r < 0;
+}
+
+static void use_in_handler(int signum)
+{
+	int saved = errno;
+
+	(void)signum;
+	use();
+	errno = saved;
 }
 
 static void use_under_handlers(void *which)

@@ -60,14 +60,15 @@ class Failing(unittest.TestCase):
                 if hit.injected and not (mode.endswith(OLD) and hit.name in FALLBACK)]
         if run.hung:
             return f'hangs; it said {run.said!r}'
-        match = re.search(r'^(-?\d+) (\w+) (\d+)$', run.said, re.MULTILINE)
-        if not match:
-            return f'no verdict, status {run.status}; it said {run.said!r}'
-        result, step, code = int(match.group(1)), match.group(2), int(match.group(3))
+        # Asked first: what failed behind the path may well be the write of the verdict.
         if call.key() not in {hit.key() for hit in hits}:
             return f'the call did not fail there, but in {[hit.key() for hit in hits]}'
         if run.trace.astray:
             return 'the call did not fail there alone'
+        match = re.search(r'^(-?\d+) (\w+) (\d+)$', run.said, re.MULTILINE)
+        if not match:
+            return f'no verdict, status {run.status}; it said {run.said!r}'
+        result, step, code = int(match.group(1)), match.group(2), int(match.group(3))
         excused = {NOT_HAPPENED[hit.purpose] for hit in hits if hit.purpose in NOT_HAPPENED}
         left = [line for line in re.findall(r'^left (.*)$', run.said, re.MULTILINE)
                 if line.split()[0] not in excused]
