@@ -36,8 +36,8 @@ UNREACHED = (
     ('', 'enter_slowly(call)', INLINED),
     ('', 'brood_lock *lock = &call->own->lock;', INLINED),
     ('', 'bri_lock_release', INLINED),
-    ('', 'wait_for(call, step)', INLINED),
-    ('', 'commit_and_wake(side);', INLINED),
+    ('', 'bri_side_wait(call, step)', INLINED),
+    ('', 'bri_side_commit_and_wake(side);', INLINED),
     ('', 'for (n = 0; n < call->n; n++)', INLINED),
     ('', 'memcpy', INLINED),
     ('', 'bri_deadline(', 'BROOD_FOREVER and 0 are the short ways'),
@@ -53,8 +53,8 @@ UNREACHED = (
     ('', 'side->turns', BIASED),
     ('', 'side->last', BIASED),
     ('', 'if (slot', BIASED),
-    ('', 'end_bias(call, side)', BIASED),
-    ('', 'lock_slowly(call, side)', INLINED),
+    ('', 'bri_side_end_bias(call, side)', BIASED),
+    ('', 'bri_side_lock_slowly(call, side)', INLINED),
     ('', 'result = step(call)', INLINED),
     ('wait_in_line', 'call->other->word', RACE),
     ('wait_in_line', 'BRI_GLANCES', RACE),
@@ -68,12 +68,12 @@ UNREACHED = (
     ('get_step', 'for (n', INLINED),
     ('done_step', 'BRI_QUEUE_COMMIT', INLINED),
     ('done_step', 'return -EINVAL', REFUSED),
-    ('at_once', 'call', INLINED),
-    ('brood_queue_join', 'now(&memory->done)', INLINED),
+    ('bri_side_at_once', 'call', INLINED),
+    ('brood_queue_join', 'bri_side_now(&memory->done)', INLINED),
     ('brood_queue_join', 'BRI_QUEUE_COMMIT & 1', INLINED),
     ('brood_queue_join', 'bri_side_look', INLINED),
     ('brood_queue_join', 'call->queue->memory', INLINED),
-    ('lock_slowly', '', 'who has waited for a lock long enough has it'),
+    ('bri_side_lock_slowly', '', 'who has waited for a lock long enough has it'),
     ('', 'if (queue == NULL)', REFUSED),
     ('bri_bias_yield', '-EDEADLK', 'a handler; queue_bias_test.c has it'),
     ('bri_bias_end', 'side->barred', REFUSED_FENCE),
@@ -82,9 +82,9 @@ UNREACHED = (
     ('bri_bias_grant', 'side->barred', REFUSED_FENCE),
     ('bri_bias_grant', 'bri_fence_join()', REFUSED_FENCE),
     ('bri_bias_grant', 'BRI_NAMELESS', REFUSED_FENCE),
-    ('wait_for', '', 'the other side moves in time, which single steps do not let it'),
+    ('bri_side_wait', '', 'the other side moves in time, which single steps do not let it'),
     ('bri_side_look', '', RACE),
-    ('commit', '', RACE),
+    ('bri_side_commit', '', RACE),
     ('', '__atomic_compare_exchange_n', RACE),
     ('', 'while (!(seen & BRI_QUEUE_ASLEEP))', RACE),
 )
@@ -101,7 +101,7 @@ class Mutants(killing.Mutants):
 
     @staticmethod
     def sources(copy):
-        return [os.path.join(copy, name) for name in ('queue.c', 'queue_bias.c', 'queue_move.c')] + killing.sources_in('src/sync') + SOURCES
+        return [os.path.join(copy, name) for name in ('queue.c', 'queue_bias.c', 'queue_move.c', 'queue_wait.c')] + killing.sources_in('src/sync') + SOURCES
 
 
 if __name__ == '__main__':

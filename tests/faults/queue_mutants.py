@@ -2,32 +2,32 @@
 from sync_mutants import Mutant
 
 MUTANTS = (
-    Mutant('a commit first and the wake later', 'queue_move.c',
+    Mutant('a commit first and the wake later', 'queue_wait.c',
            (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);',
              '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);\nbri_futex_wake(&side->word, 1);'),),
            'put, one waits'),
-    Mutant('a commit without its wake', 'queue_move.c',
+    Mutant('a commit without its wake', 'queue_wait.c',
            (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);',
              '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);'),), 'get, two wait for room'),
-    Mutant('all sleep on the word, without a gate', 'queue_move.c',
+    Mutant('all sleep on the word, without a gate', 'queue_wait.c',
            (('int r = bri_lock_acquire(call->self, &call->own->gate, 0);', 'int r = 0;'),
             ('bri_lock_release(call->self, &call->own->gate);', ';')), 'get, none, another behind'),
     Mutant('the commit comes before the message is copied', 'queue_move.c',
-           (('\t\t*head_at(queue, bytes) = size;', '\t\tprepare(put, items + 1, bytes + needed, 0);\n\t\tcommit(put);\n'
+           (('\t\t*head_at(queue, bytes) = size;', '\t\tbri_side_prepare(put, items + 1, bytes + needed, 0);\n\t\tbri_side_commit(put);\n'
              '\t\t*head_at(queue, bytes) = size;'),
-            ('\tprepare(put, items, bytes, 0);\n\tcommit(put);\n\treturn (ssize_t)n;', '\treturn (ssize_t)n;')),
+            ('\tbri_side_prepare(put, items, bytes, 0);\n\tbri_side_commit(put);\n\treturn (ssize_t)n;', '\treturn (ssize_t)n;')),
            'put alone'),
-    Mutant('the state that counts is written over', 'queue_move.c',
-           (('now(side) == side->at ? side->at + 1 : side->at;', 'now(side);'),
-            ('static inline void commit(struct bri_side *side)\n{', 'static inline void commit(struct bri_side *side)\n{\n'
-             '\tside->at[now(side) == side->at] = *now(side);')), 'put alone'),
+    Mutant('the state that counts is written over', 'queue_side.h',
+           (('bri_side_now(side) == side->at ? side->at + 1 : side->at;', 'bri_side_now(side);'),
+            ('static inline void bri_side_commit(struct bri_side *side)\n{', 'static inline void bri_side_commit(struct bri_side *side)\n{\n'
+             '\tside->at[bri_side_now(side) == side->at] = *bri_side_now(side);')), 'put alone'),
     Mutant('each message of many is a step of its own', 'queue_move.c',
            (('\t\tused += (size + 7) & ~UINT64_C(7);', '\t\tused += (size + 7) & ~UINT64_C(7);\n'
-             '\t\tprepare(get, items + 1, bytes + bri_record_size(size), 0);\n\t\tcommit(get);'),
-            ('\tprepare(get, items, bytes, mark->stop);\n\tcommit(get);', '')), 'get many'),
+             '\t\tbri_side_prepare(get, items + 1, bytes + bri_record_size(size), 0);\n\t\tbri_side_commit(get);'),
+            ('\tbri_side_prepare(get, items, bytes, mark->stop);\n\tbri_side_commit(get);', '')), 'get many'),
     Mutant('the end is told to getters first', 'queue_move.c',
-           (('&queue->memory->get, stop_step);\n\tif (r == 0)\n\t\tr = at_once(queue, &queue->memory->put, stop_step);',
-             '&queue->memory->put, stop_step);\n\tif (r == 0)\n\t\tr = at_once(queue, &queue->memory->get, stop_step);'),),
+           (('&queue->memory->get, stop_step);\n\tif (r == 0)\n\t\tr = bri_side_at_once(queue, &queue->memory->put, stop_step);',
+             '&queue->memory->put, stop_step);\n\tif (r == 0)\n\t\tr = bri_side_at_once(queue, &queue->memory->get, stop_step);'),),
            'close, two wait to put'),
     Mutant('nobody finishes what a closer began', 'queue_move.c',
            (('return stop ? finish_close(put) : -EAGAIN;', 'return -EAGAIN;'),), 'put finishes the end'),
@@ -51,7 +51,7 @@ MUTANTS = (
     Mutant('what a killed one began to take counts as taken', 'queue_bias.c',
            (('\twhile (BRI_TID(seen', '\twhile (!(bias & BRI_BIAS_REVOKE) && BRI_TID(seen'),),
            'take: put, another is busy, a third comes'),
-    Mutant('ASLEEP is set while somebody is biased', 'queue_move.c',
-           (('int r = lock_side(call, other);', 'int r = bri_lock_acquire(call->self, &other->lock, deadline_of(call));'),),
+    Mutant('ASLEEP is set while somebody is biased', 'queue_wait.c',
+           (('int r = bri_side_lock(call, other);', 'int r = bri_lock_acquire(call->self, &other->lock, bri_call_deadline(call));'),),
            'meet: biased put, a getter'),
 )

@@ -1,0 +1,167 @@
+/* What sides wait for: a lock, the end of a bias, the other side. queue_side.h says in which order. */
+#include "ipc/queue_side.h"
+
+#include "os/clock.h"
+#include "sync/pause.h"
+
+/* How long a try waits for somebody who is in the middle of a put or get; longer than that it is stopped. */
+#define STALLED (100 * BROOD_MSEC)
+
+struct bri_mark bri_side_look(const struct bri_side *side)
+{
+	for (;;) {
+		uint32_t word = bri_word(&side->word);
+		const struct bri_mark *at = &side->at[word / BRI_QUEUE_COMMIT & 1];
+		struct bri_mark mark = { __atomic_load_n(&at->items, __ATOMIC_ACQUIRE),
+					 __atomic_load_n(&at->bytes, __ATOMIC_ACQUIRE),
+					 __atomic_load_n(&at->stop, __ATOMIC_ACQUIRE) };
+
+		/* Who reads of a state to come sees that the count has moved. */
+		if (bri_word(&side->word) / BRI_QUEUE_COMMIT == word / BRI_QUEUE_COMMIT)
+			return mark;
+	}
+}
+
+/* ASLEEP stays until we take it away; the empty exchange is for ThreadSanitizer, which does not see what the kernel does. */
+void bri_side_commit_and_wake(struct bri_side *side)
+{
+	__atomic_fetch_or(&side->word, 0, __ATOMIC_SEQ_CST);
+	bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);
+}
+
+int64_t bri_call_deadline(struct bri_call *call)
+{
+	if (call->deadline < 0)
+		call->deadline = bri_deadline(call->timeout_ns);
+	return call->deadline;
+}
+
+/* … by a try for a moment. */
+static int64_t patience_of(struct bri_call *call)
+{
+	int64_t deadline = bri_call_deadline(call);
+
+	return deadline > 0 ? deadline : bri_deadline(STALLED);
+}
+
+int bri_side_lock_slowly(struct bri_call *call, struct bri_side *side)
+{
+	int r = bri_bias_yield(call->self, side);
+
+	if (r == 0)
+		r = bri_lock_acquire(call->self, &side->lock, 0);
+	return r == -ETIMEDOUT ? bri_lock_acquire(call->self, &side->lock, patience_of(call)) : r;
+}
+
+int bri_side_end_bias(struct bri_call *call, struct bri_side *side)
+{
+	int r = bri_bias_yield(call->self, side);
+
+	if (r == 0)
+		r = bri_bias_end(call->self, side, patience_of(call));
+	if (r < 0)
+		bri_lock_release_unwatched(call->self, &side->lock);
+	return r;
+}
+
+/* Whether the word moves soon. It is the other side's, whose owner is not in need of the same lock as we: here the
+ * time until we notice counts more than the line. */
+static bool moves(const struct bri_call *call, uint32_t noted)
+{
+	for (unsigned glances = call->self->looks * BRI_GLANCES; glances > 0; glances--) {
+		if ((bri_word(&call->other->word) | BRI_QUEUE_ASLEEP) != noted)
+			return true;
+		bri_pause();
+	}
+	return false;
+}
+
+/* With the gate. Sets ASLEEP and sleeps, unless the word has moved. Nobody waits for a gate who holds a lock. */
+static int sleep_on_other(struct bri_call *call, const struct bri_watch *watches, size_t n)
+{
+	struct bri_side *other = call->other;
+	int r = bri_side_lock(call, other);
+	bool moved;
+
+	if (r < 0)
+		return r;
+	moved = (bri_word(&other->word) | BRI_QUEUE_ASLEEP) != watches->expected;
+	if (!moved) {
+		__atomic_store_n(&other->word, watches->expected, __ATOMIC_RELAXED);
+		other->turns = 0;
+	}
+	bri_lock_release_unwatched(call->self, &other->lock);
+	return moved ? 0 : bri_futex_wait_any(watches, n, bri_call_deadline(call));
+}
+
+/* What may end a sleep, as it is before the look that finds nothing to do. */
+static size_t note(const struct bri_call *call, struct bri_watch *watches)
+{
+	watches[0] = (struct bri_watch){ &call->other->word,
+					 bri_word(&call->other->word) | BRI_QUEUE_ASLEEP };
+	return call->note == NULL ? 1 : 1 + call->note(call, watches + 1);
+}
+
+/* `patient`: it may be worth while to look for a moment before the first sleep. */
+static ssize_t lead(struct bri_call *call, bri_step_fn *step, bool patient)
+{
+	struct bri_watch watches[BRI_MOST_WATCHES];
+	int slept = 0;
+
+	for (;;) {
+		size_t n = note(call, watches);
+		ssize_t r = bri_side_attempt(call, step);
+
+		if (r != -EAGAIN)
+			return r;
+		if (slept < 0)
+			return slept;
+		if (!patient || !moves(call, watches->expected))
+			slept = sleep_on_other(call, watches, n);
+		patient = true;
+	}
+}
+
+/* Does what could not be done at once. It has looked for a moment before; but if it waited for the gate, that is
+ * over. */
+static __attribute__((noinline)) ssize_t wait_in_line(struct bri_call *call, bri_step_fn *step)
+{
+	int r = bri_lock_acquire(call->self, &call->own->gate, 0);
+	bool waited = r == -ETIMEDOUT;
+	ssize_t result;
+
+	if (waited)
+		r = bri_lock_acquire(call->self, &call->own->gate, bri_call_deadline(call));
+	if (r == -ETIMEDOUT) {
+		result = bri_side_attempt(call, step); /* one last look */
+		return result == -EAGAIN ? -ETIMEDOUT : result;
+	}
+	if (r < 0)
+		return r;
+	result = lead(call, step, waited);
+	bri_lock_release(call->self, &call->own->gate);
+	return result;
+}
+
+/* It looks again before it goes to the gate, when the other side moves soon. */
+ssize_t bri_side_wait(struct bri_call *call, bri_step_fn *step)
+{
+	uint32_t noted;
+	ssize_t r;
+
+	if (call->timeout_ns <= 0)
+		return -ETIMEDOUT;
+	noted = bri_word(&call->other->word) | BRI_QUEUE_ASLEEP;
+	r = bri_side_attempt(call, step);
+	if (r == -EAGAIN && moves(call, noted))
+		r = bri_side_attempt(call, step);
+	return r == -EAGAIN ? wait_in_line(call, step) : r;
+}
+
+int bri_side_at_once(brood_queue *queue, struct bri_side *side, bri_step_fn *step)
+{
+	struct bri_call call = { .queue = queue, .self = bri_thread(), .own = side };
+
+	call.timeout_ns = call.deadline = BROOD_FOREVER;
+	return (int)bri_side_attempt(&call, step);
+}
