@@ -142,7 +142,7 @@ BROOD_ARG_OF_(array, BROOD_ARG_ARRAY)
 	brood_##name * : brood_arg_of_##name, const brood_##name * : brood_arg_of_##name
 
 /** One argument of whatever type it has. */
-#define BROOD_ARG(x)                                                                               \
+#define BROOD_ARG(x) \
 	_Generic((x), brood_object                                                                 \
 		 : brood_arg_of_object, _Bool                                                      \
 		 : brood_object_of_bool, char                                                      \
@@ -168,11 +168,11 @@ BROOD_ARG_OF_(array, BROOD_ARG_ARRAY)
 		   BROOD_ARG_HANDLE_(value), BROOD_ARG_HANDLE_(array))(x)
 
 /** Arguments on the spot, 1 to 32; they live as long as their block, and the start keeps nothing of them. */
-#define BROOD_ARGS(...)                                                                          \
-	((const brood_object[]){ BROOD_ARGS_PICK_(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25,   \
-						  24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14,    \
-						  13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1,     \
-						  0)(__VA_ARGS__),                               \
+#define BROOD_ARGS(...)                                                                            \
+	((const brood_object[]){ BROOD_ARGS_PICK_(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, \
+						  23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12,  \
+						  11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1,               \
+						  0)(__VA_ARGS__),                                 \
 				 BROOD_ARGS_END })
 
 /* clang-format off */
@@ -315,10 +315,10 @@ static inline void *brood_args_shared(const brood_args *args, size_t index)
 }
 
 /** brood_args_lock(args, index) and its like: the object, where it is in this process. */
-#define BROOD_ARGS_MEMORY_(name, type)                                                          \
-	static inline brood_##name *brood_args_##name(const brood_args *args, size_t index)     \
-	{                                                                                       \
-		return (brood_##name *)brood_args_memory(args, index, type);                    \
+#define BROOD_ARGS_MEMORY_(name, type)                                                      \
+	static inline brood_##name *brood_args_##name(const brood_args *args, size_t index) \
+	{                                                                                   \
+		return (brood_##name *)brood_args_memory(args, index, type);                \
 	}
 /* clang-format off */
 BROOD_ARGS_MEMORY_(lock, BROOD_ARG_LOCK)
