@@ -29,7 +29,9 @@
  *          stdout and stderr flushed; atexit(3) handlers that were registered before the fork do not run. Threads
  *          that the function began end with the process: join them. Other streams are not flushed: fclose(3) them.
  * Failure  brood_process_fail(), and an argument that is not what it is asked for, print "Process NAME: …" to stderr, leave
- *          that as brood_process_failure() with the parent, and end the process with status 1.
+ *          that as brood_process_failure() with the parent, and end the process with status 1. A crash leaves its signal
+ *          in the exit record, and brood_process_backtrace(): for that the child, and nobody else, has handlers, where
+ *          the disposition is the default, and passes the signal on.
  * Parent   When the process that started it is gone, however it went, the process gets a SIGKILL, and its own
  *          children after it; .outlive asks for the contrary. It is tied to the process, not to the thread that
  *          started it. It takes a descriptor of the child's (a pipe): who closes all descriptors unties itself,
@@ -206,11 +208,22 @@ BROOD_API int brood_process_stop(brood_process *process, int64_t grace_ns, brood
  * Safe:    threads. */
 BROOD_API int brood_process_sentinel(brood_process *process);
 
-/** Why it failed, when it said so: see Failure, above.
- * Returns: 0, and the record in *ret_fail. Errors: -ENOENT: it did not; -EPERM: no child; -ECHILD, -EBADF.
+/** Why it failed: step "args" or "process", if it said so (see Failure, above); step "crash", and a text like "SIGSEGV at
+ * 0x10", if a signal ended it that brood_process_backtrace() is about.
+ * Returns: 0, and the record in *ret_fail. Errors: -ENOENT: neither; -EPERM: no child; -ECHILD, -EBADF.
  * Owns:    nothing.
  * Safe:    threads. */
 BROOD_API int brood_process_failure(brood_process *process, brood_fail *ret_fail);
+
+/** Where it was when SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS or SIGTRAP ended it, the innermost frame first, a line for each: "#0
+ * parse+0x12 (/usr/bin/reader)"; where the object has no symbols, "#0 /usr/bin/reader+0x1234". It is known where the process left
+ * the signal's disposition at its default, for what its first thread did also when its stack was full; of functions
+ * in libraries that it loaded itself only the address. musl has no frames.
+ * Returns: the length that all lines have, as snprintf does. Errors: -ENOENT: nothing of that kind ended it, or it is not
+ *          known; -EPERM: no child; -ECHILD, -EBADF.
+ * Owns:    nothing; `buf` of `size` bytes is the caller's, always ended when size > 0.
+ * Safe:    threads; not in a signal handler. */
+BROOD_API int brood_process_backtrace(brood_process *process, char *buf, size_t size);
 
 /** Whether it is a daemon.
  * Returns: 1 or 0. Errors: -EPERM: an ancestor; -EBADF: closed.

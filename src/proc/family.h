@@ -11,6 +11,7 @@
 
 #include <brood/process.h>
 
+#include "proc/crash.h"
 #include "proc/identity.h"
 
 /* What a child leaves with its parent, in memory that both have. */
@@ -18,6 +19,7 @@ struct bri_record {
 	_Atomic(uint32_t) failed; /* set when the rest is there */
 	int32_t error;
 	char step[16], text[240];
+	struct bri_crash crash;
 };
 
 enum bri_role { BRI_CHILD, BRI_SELF, BRI_ANCESTOR };

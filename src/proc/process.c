@@ -355,6 +355,7 @@ static void run_child(struct plan *plan)
 	prctl(PR_SET_NAME, plan->process->name);
 	settle(plan);
 	bri_end_at_exit();
+	bri_crash_arm(&plan->process->record->crash);
 	pthread_sigmask(SIG_SETMASK, &plan->mask, NULL);
 	brood_log(BROOD_LOG_INFO, "child process calling its function");
 	call_hooks();
@@ -436,6 +437,7 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 	pid_t pid;
 	int r;
 
+	bri_crash_prepare();
 	flush(plan);
 	sigfillset(&all);
 	plan->family->ordinals++;
@@ -746,6 +748,11 @@ int brood_process_failure(brood_process *process, brood_fail *ret_fail)
 		return r;
 	if (process->role != BRI_CHILD)
 		return -EPERM;
+	if (!atomic_load(&record->failed) && atomic_load(&record->crash.signum) != 0) {
+		*ret_fail = (brood_fail){ .step = "crash", .error = EFAULT };
+		bri_crash_describe(&record->crash, ret_fail->text, sizeof(ret_fail->text));
+		return 0;
+	}
 	if (!atomic_load(&record->failed))
 		return -ENOENT;
 	/* The child can write what it likes there; it is cut to what we have. */
@@ -756,6 +763,19 @@ int brood_process_failure(brood_process *process, brood_fail *ret_fail)
 	snprintf(ret_fail->text, sizeof(ret_fail->text), "%.*s", (int)sizeof(record->text) - 1,
 		 record->text);
 	return 0;
+}
+
+int brood_process_backtrace(brood_process *process, char *buf, size_t size)
+{
+	int r = check_handle(process);
+
+	if (r < 0)
+		return r;
+	if (process->role != BRI_CHILD)
+		return -EPERM;
+	if (atomic_load(&process->record->crash.signum) == 0)
+		return -ENOENT;
+	return bri_crash_frames(&process->record->crash, buf, size);
 }
 
 static void describe_end(const brood_exit *end, char *buf, size_t size)

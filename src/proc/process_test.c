@@ -959,11 +959,14 @@ END_TEST
 /* What the host forks by itself has copies of all descriptors, and keeps nobody alive by them. */
 static int have_a_child_and_a_fork(const brood_args *args)
 {
+	pid_t pid;
+
 	brood_process_unref(begin(sleep_long, BROOD_NO_ARGS, NULL));
-	s->pid = fork();
-	if (s->pid == 0)
+	pid = fork();
+	if (pid == 0)
 		for (;;)
 			pause();
+	s->pid = pid;
 	return have_a_child(args);
 }
 
@@ -1023,6 +1026,93 @@ START_TEST(siblings_do_not_matter)
 }
 END_TEST
 
+/* ---- crashes */
+
+static volatile int *volatile nowhere = (int *)16;
+
+__attribute__((noinline)) static int touch_nothing(void)
+{
+	*nowhere = 1;
+	return *nowhere;
+}
+
+static int crash_in(const brood_args *args)
+{
+	const char *how = brood_args_str(args, 0);
+
+	raise_flag(&s->here);
+	if (strcmp(how, "touch") == 0)
+		return touch_nothing() + 1;
+	if (strcmp(how, "abort") == 0)
+		abort();
+	if (strcmp(how, "handle") == 0)
+		signal(SIGSEGV, _exit);
+	if (strcmp(how, "handle") == 0)
+		return touch_nothing();
+	return sleep_long(args);
+}
+
+START_TEST(a_crash_leaves_its_place)
+{
+	brood_process *p = begin(crash_in, BROOD_ARGS("touch"), NULL);
+	char text[8192], small[8];
+	brood_fail fail;
+	brood_exit end;
+
+	if (is_sanitized) { /* its runtime handles the signal */
+		join(p);
+		return;
+	}
+	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
+	ck_assert_int_eq(brood_exit_code(&end), -SIGSEGV);
+	ck_assert_int_eq(brood_process_failure(p, &fail), 0);
+	ck_assert_str_eq(fail.step, "crash");
+	ck_assert_str_eq(fail.text, "SIGSEGV at 0x10");
+#ifdef __GLIBC__
+	ck_assert_int_gt(brood_process_backtrace(p, text, sizeof(text)), 0);
+	ck_assert_msg(strncmp(text, "#0 touch_nothing+0x", 19) == 0, "%s", text);
+	ck_assert_msg(strstr(text, "#1 crash_in+0x") != NULL, "%s", text);
+	ck_assert_int_eq(brood_process_backtrace(p, small, sizeof(small)), (int)strlen(text));
+	ck_assert_str_eq(small, "#0 touc");
+#endif
+	brood_process_unref(p);
+}
+END_TEST
+
+START_TEST(so_do_abort_and_a_signal_that_was_sent)
+{
+	brood_process *p = begin(crash_in, BROOD_ARGS("abort"), NULL);
+	char text[8192];
+	brood_fail fail;
+
+	if (!is_sanitized) {
+		ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, NULL), 0);
+		ck_assert_int_eq(brood_process_failure(p, &fail), 0);
+		ck_assert_str_eq(fail.text, "SIGABRT");
+		ck_assert_int_gt(brood_process_backtrace(p, text, sizeof(text)), 0);
+	}
+	ck_assert_int_eq(join(p), -SIGABRT);
+	s->here = 0;
+	p = begin(crash_in, BROOD_ARGS("sleep"), NULL);
+	await(&s->here);
+	ck_assert_int_eq(brood_process_signal(p, SIGTRAP), 0);
+	ck_assert_int_eq(join(p), -SIGTRAP);
+}
+END_TEST
+
+START_TEST(what_the_function_handles_is_its_own)
+{
+	brood_process *p = begin(crash_in, BROOD_ARGS("handle"), NULL);
+	brood_fail fail;
+	char text[80];
+
+	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, NULL), 0);
+	ck_assert_int_eq(brood_process_failure(p, &fail), -ENOENT);
+	ck_assert_int_eq(brood_process_backtrace(p, text, sizeof(text)), -ENOENT);
+	ck_assert_int_eq(join(p), SIGSEGV);
+}
+END_TEST
+
 /* ---- logging */
 
 static int log_a_line(const brood_args *args)
@@ -1072,7 +1162,8 @@ int main(void)
 	TCase *start_case = leak_case(suite, "start", 60), *wait = leak_case(suite, "wait", 60);
 	TCase *given = leak_case(suite, "given", 60), *end = leak_case(suite, "end", 60);
 	TCase *line = leak_case(suite, "lifeline", 60), *log = leak_case(suite, "log", 60);
-	TCase *const all[] = { start_case, wait, given, end, line, log };
+	TCase *crash = leak_case(suite, "crash", 60);
+	TCase *const all[] = { start_case, wait, given, end, line, crash, log };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		tcase_add_checked_fixture(all[i], make, NULL);
@@ -1110,6 +1201,9 @@ int main(void)
 	tcase_add_test(line, forks_of_the_host_keep_nobody_alive);
 	tcase_add_test(line, the_thread_that_started_it_may_end);
 	tcase_add_test(line, siblings_do_not_matter);
+	tcase_add_test(crash, a_crash_leaves_its_place);
+	tcase_add_test(crash, so_do_abort_and_a_signal_that_was_sent);
+	tcase_add_test(crash, what_the_function_handles_is_its_own);
 	tcase_add_test(log, lines_say_level_and_process);
 	tcase_add_test(log, a_long_line_is_cut);
 	return leak_run(suite);
