@@ -218,7 +218,7 @@ BROOD_API int brood_process_failure(brood_process *process, brood_fail *ret_fail
 /** Where it was when SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS or SIGTRAP ended it, the innermost frame first, a line for each: "#0
  * parse+0x12 (/usr/bin/reader)"; where the object has no symbols, "#0 /usr/bin/reader+0x1234". It is known where the process left
  * the signal's disposition at its default, for what its first thread did also when its stack was full; of functions
- * in libraries that it loaded itself only the address. musl has no frames.
+ * in libraries that it loaded itself only the address. With musl it is the innermost one alone.
  * Returns: the length that all lines have, as snprintf does. Errors: -ENOENT: nothing of that kind ended it, or it is not
  *          known; -EPERM: no child; -ECHILD, -EBADF.
  * Owns:    nothing; `buf` of `size` bytes is the caller's, always ended when size > 0.

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #ifdef __GLIBC__
@@ -17,6 +18,7 @@
 #endif
 
 #include "base/cleanup.h"
+#include "child/result.h"
 #include "os/fd.h"
 
 #define MODULES 64
@@ -113,6 +115,36 @@ static void note_frame(struct bri_frame_record *frame, uintptr_t address)
 	}
 }
 
+#ifdef __GLIBC__
+/* The first three are this function, its caller, and what the kernel returns through. */
+__attribute__((noinline)) static uint32_t note_frames(struct bri_crash *crash, const void *context)
+{
+	void *addresses[BRI_CRASH_FRAMES + 3];
+	int n = backtrace(addresses, BRI_CRASH_FRAMES + 3) - 3;
+
+	(void)context;
+	for (int i = 0; i < n; i++)
+		note_frame(&crash->frames[i], (uintptr_t)addresses[i + 3]);
+	return n > 0 ? (uint32_t)n : 0;
+}
+#else
+/* There is nothing to walk the stack with: only the place itself. */
+static uint32_t note_frames(struct bri_crash *crash, const void *context)
+{
+	const ucontext_t *at = context;
+
+#if defined(__x86_64__)
+	note_frame(&crash->frames[0], (uintptr_t)at->uc_mcontext.gregs[REG_RIP]);
+#elif defined(__aarch64__)
+	note_frame(&crash->frames[0], at->uc_mcontext.pc);
+#else
+	(void)at;
+	return 0;
+#endif
+	return 1;
+}
+#endif
+
 static bool has_address(const siginfo_t *info)
 {
 	return info->si_code > 0 && (info->si_signo == SIGSEGV || info->si_signo == SIGBUS ||
@@ -124,22 +156,13 @@ static bool has_address(const siginfo_t *info)
 static void leave_traces(int signum, siginfo_t *info, void *context)
 {
 	struct bri_crash *crash = target;
-	int n = 0, error = errno;
+	int error = errno;
 
-	(void)context;
 	if (getpid() != owner) {
 		raise(signum);
 		return;
 	}
-#ifdef __GLIBC__
-	void *addresses[BRI_CRASH_FRAMES + 2];
-
-	/* The first two are this function and what the kernel returns through. */
-	n = backtrace(addresses, BRI_CRASH_FRAMES + 2) - 2;
-	for (int i = 0; i < n; i++)
-		note_frame(&crash->frames[i], (uintptr_t)addresses[i + 2]);
-#endif
-	crash->n_frames = n > 0 ? (uint32_t)n : 0;
+	crash->n_frames = note_frames(crash, context);
 	crash->has_address = has_address(info);
 	crash->address = crash->has_address ? (uintptr_t)info->si_addr : 0;
 	atomic_store(&crash->signum, (uint32_t)signum);
@@ -314,12 +337,12 @@ static const char *object_name(const struct bri_frame_record *frame, char path[2
 
 int bri_crash_describe(const struct bri_crash *crash, char *buf, size_t size)
 {
-	const char *name = sigabbrev_np((int)atomic_load(&crash->signum));
+	const char *name = bri_signal_name((int)atomic_load(&crash->signum));
 
-	name = name != NULL ? name : "?";
-	return crash->has_address ? snprintf(buf, size, "SIG%s at %#llx", name,
+	name = name != NULL ? name : "SIG?";
+	return crash->has_address ? snprintf(buf, size, "%s at %#llx", name,
 					     (unsigned long long)crash->address) :
-				    snprintf(buf, size, "SIG%s", name);
+				    snprintf(buf, size, "%s", name);
 }
 
 int bri_crash_frames(const struct bri_crash *crash, char *buf, size_t size)

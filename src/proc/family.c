@@ -245,7 +245,7 @@ void bri_lifeline_arm(int fd)
 {
 	struct pollfd gone = { .fd = fd, .events = POLLIN };
 
-	/* First the signal, then the look: whenever it goes, one of them sees it. */
-	if (fcntl(fd, F_SETOWN, getpid()) < 0 || (poll(&gone, 1, 0) > 0 && gone.revents != 0))
+	/* First the signal, then the look: whenever it goes, one of them sees it. Who cannot be tied does not live. */
+	if (fcntl(fd, F_SETOWN, getpid()) < 0 || poll(&gone, 1, 0) != 0)
 		kill(getpid(), SIGKILL);
 }

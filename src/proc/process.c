@@ -26,6 +26,7 @@
 
 #include "base/cleanup.h"
 #include "base/fail.h"
+#include "child/result.h"
 #include "child/spawn.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -251,12 +252,10 @@ static void flush(struct plan *plan)
 
 static int set_limit(int resource, uint64_t soft, uint64_t hard)
 {
-	const struct rlimit limit = {
-		.rlim_cur = soft == UINT64_MAX ? RLIM_INFINITY : (rlim_t)soft,
-		.rlim_max = hard == UINT64_MAX ? RLIM_INFINITY : (rlim_t)hard,
-	};
+	/* What the kernel takes, in which no limit is UINT64_MAX. */
+	const uint64_t limit[2] = { soft, hard };
 
-	return setrlimit((__rlimit_resource_t)resource, &limit) < 0 ? errno : 0;
+	return syscall(SYS_prlimit64, 0, resource, limit, NULL) < 0 ? errno : 0;
 }
 
 static int set_nice(int by)
@@ -330,7 +329,8 @@ static void take_streams(const struct plan *plan)
 		__fpurge(stderr);
 	__fpurge(stdin);
 	clearerr(stdin);
-	dup2(plan->null, STDIN_FILENO);
+	if (dup2(plan->null, STDIN_FILENO) < 0)
+		brood_process_fail("stdin: %s", strerror(errno));
 }
 
 static void call_hooks(void)
@@ -386,6 +386,8 @@ static int hear(struct plan *plan)
 	do
 		n = read(plan->said, &refusal, sizeof(refusal));
 	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return bri_fail(plan->opts->fail, "pipe", errno, NULL);
 	if (n != (ssize_t)sizeof(refusal))
 		return 0;
 	return bri_fail(plan->opts->fail, setting_names[refusal.setting], refusal.error, NULL);
@@ -780,12 +782,12 @@ int brood_process_backtrace(brood_process *process, char *buf, size_t size)
 
 static void describe_end(const brood_exit *end, char *buf, size_t size)
 {
-	const char *name = end->kind == BROOD_SIGNALLED ? sigabbrev_np(end->value) : NULL;
+	const char *name = end->kind == BROOD_SIGNALLED ? bri_signal_name(end->value) : NULL;
 
 	if (end->kind == BROOD_LOST)
 		snprintf(buf, size, "stopped exitcode=lost");
 	else if (name != NULL)
-		snprintf(buf, size, "stopped exitcode=-SIG%s", name);
+		snprintf(buf, size, "stopped exitcode=-%s", name);
 	else
 		snprintf(buf, size, "stopped exitcode=%d", brood_exit_code(end));
 }

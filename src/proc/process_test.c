@@ -39,6 +39,7 @@ static brood_process *begin(brood_process_target *target, const brood_object *ar
 	int r;
 
 	with.fail = &fail;
+	with.fork_with_threads = with.fork_with_threads || is_sanitized; /* its runtime has some */
 	r = brood_process_start(target, args, &with, &p);
 	brood_fail_format(&fail, line, sizeof(line));
 	ck_assert_msg(r == 0, "%s", line);
@@ -189,9 +190,12 @@ static int run_account(void *self, const brood_args *args)
 START_TEST(an_object_can_run)
 {
 	struct account account = { .sum = 40, .note = "mine" };
+	const brood_object *args = BROOD_ARGS(2);
 	brood_process *p;
 
-	ck_assert_int_eq(brood_process_start_run(run_account, &account, BROOD_ARGS(2), NULL, &p),
+	ck_assert_int_eq(brood_process_start_run(run_account, &account, args,
+						 &(brood_process_opts){ .fork_with_threads = true },
+						 &p),
 			 0);
 	ck_assert_int_eq(join(p), 3);
 	ck_assert_int_eq(s->number, 42);
@@ -331,7 +335,7 @@ END_TEST
 START_TEST(what_cannot_start_leaves_nothing)
 {
 	brood_fail fail = { .step = NULL };
-	brood_process_opts opts = { .fail = &fail };
+	brood_process_opts opts = { .fail = &fail, .fork_with_threads = true };
 	brood_process *p = NULL;
 	static int stray;
 
@@ -381,8 +385,9 @@ START_TEST(without_descriptors_it_does_not_start)
 		less = limit;
 		less.rlim_cur = (rlim_t)(first + room);
 		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
-		r = brood_process_start(status, BROOD_ARGS(5), &(brood_process_opts){ .nice = 1 },
-					&p);
+		r = brood_process_start(
+			status, BROOD_ARGS(5),
+			&(brood_process_opts){ .nice = 1, .fork_with_threads = true }, &p);
 		setrlimit(RLIMIT_NOFILE, &limit);
 		if (r == 0)
 			break;
@@ -571,8 +576,10 @@ START_TEST(a_handle_is_its_owners)
 {
 	brood_process *p = begin(wait_for_go, BROOD_NO_ARGS, NULL), *other;
 
-	ck_assert_int_eq(
-		brood_process_start_run(use_parents_handle, p, BROOD_NO_ARGS, NULL, &other), 0);
+	ck_assert_int_eq(brood_process_start_run(use_parents_handle, p, BROOD_NO_ARGS,
+						 &(brood_process_opts){ .fork_with_threads = true },
+						 &other),
+			 0);
 	ck_assert_int_eq(join(other), 0);
 	raise_flag(&s->go);
 	ck_assert_int_eq(join(p), 0);
