@@ -2,7 +2,9 @@
  *
  *	brood_process_start(work, BROOD_ARGS(tasks, &s->lock, 3, "bob"), NULL, &p);
  *
- *	static int work(const brood_args *args)
+ * and there
+ *
+ *	int work(const brood_args *args)
  *	{
  *		brood_queue *tasks = brood_args_queue(args, 0);
  *		brood_lock *lock = brood_args_lock(args, 1);

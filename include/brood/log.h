@@ -3,6 +3,8 @@
  *	brood_log_to_stderr(BROOD_LOG_INFO);
  *	brood_log(BROOD_LOG_INFO, "%d hosts to go", n);
  *
+ * and later a process that was started then write
+ *
  *	[INFO/MainProcess] 3 hosts to go
  *	[INFO/Process-1] child process calling its function
  *	[INFO/Process-1] process exiting with exitcode 0

@@ -1,11 +1,5 @@
 /* brood/process.h - run a function in a process of its own, and know who you are
  *
- *	static int work(const brood_args *args)
- *	{
- *		printf("%s has %s\n", "child", brood_args_str(args, 0));
- *		return 0;
- *	}
- *
  *	brood_process *p;
  *	brood_exit end;
  *
@@ -13,6 +7,14 @@
  *		…
  *	brood_process_join(p, BROOD_FOREVER, &end);
  *	brood_process_unref(p);
+ *
+ * runs, in another process,
+ *
+ *	int work(const brood_args *args)
+ *	{
+ *		printf("hello %s\n", brood_args_str(args, 0));
+ *		return 0;
+ *	}
  *
  * The process is forked: it has a copy of all memory and of all descriptors, runs the function, and ends with what that
  * returns as its exit status. Its arguments are brood/args.h's.
