@@ -37,7 +37,7 @@ static struct bri_crash *target;
 static pid_t owner; /* what it forks by itself has the handlers, and no word in this */
 static char stack[STACK] __attribute__((aligned(16)));
 
-/* ---- in the child */
+/* ---- before the fork */
 
 static void find_id(struct module *module, const ElfW(Phdr) * header)
 {
@@ -62,14 +62,24 @@ static void find_id(struct module *module, const ElfW(Phdr) * header)
 	}
 }
 
-static int add_module(struct dl_phdr_info *info, size_t size, void *unused)
+/* Objects that have come and gone since the program began; the table is of that moment. */
+static unsigned long long table_adds, table_subs;
+
+static int add_module(struct dl_phdr_info *info, size_t size, void *first)
 {
-	struct module *module = &modules[n_modules];
+	struct module *module;
 
 	(void)size;
-	(void)unused;
+	if (*(bool *)first && info->dlpi_adds == table_adds && info->dlpi_subs == table_subs)
+		return 1;
+	if (*(bool *)first)
+		n_modules = 0;
+	*(bool *)first = false;
+	table_adds = info->dlpi_adds;
+	table_subs = info->dlpi_subs;
 	if (n_modules == MODULES)
 		return 1;
+	module = &modules[n_modules];
 	*module = (struct module){ .base = info->dlpi_addr,
 				   .start = UINTPTR_MAX,
 				   .path = info->dlpi_name };
@@ -88,6 +98,8 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *unused)
 	n_modules++;
 	return 0;
 }
+
+/* ---- in the child */
 
 static void note_frame(struct bri_frame_record *frame, uintptr_t address)
 {
@@ -181,8 +193,6 @@ void bri_crash_arm(struct bri_crash *crash)
 
 	target = crash;
 	owner = getpid();
-	n_modules = 0;
-	dl_iterate_phdr(add_module, NULL);
 	if (sigaltstack(NULL, &before) == 0 && (before.ss_flags & SS_DISABLE))
 		(void)sigaltstack(&mine, NULL);
 	sigfillset(&ours.sa_mask);
@@ -200,14 +210,18 @@ static void load_unwinder(void)
 }
 #endif
 
-/* glibc loads the unwinder when it is first wanted, which a handler must not do. */
+/* glibc loads the unwinder when it is first wanted, which a handler must not do. The table is made here, and again only when it is out of
+ * date: a child that wrote it would pay for the pages. */
 void bri_crash_prepare(void)
 {
+	bool first = true;
+
 #ifdef __GLIBC__
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, load_unwinder);
 #endif
+	dl_iterate_phdr(add_module, &first);
 }
 
 /* ---- in the parent: names, from the symbols of the file. Nothing in that is trusted. */

@@ -30,7 +30,7 @@ struct bri_crash {
 	struct bri_frame_record frames[BRI_CRASH_FRAMES];
 };
 
-/* In a parent, before it forks: what the handler needs and cannot get by itself. */
+/* In a parent, before it forks, by one thread at a time: what the handler needs and cannot get by itself. */
 void bri_crash_prepare(void);
 
 /* In a child: from now on a signal that ends it leaves its traces in *crash. Only where the disposition is the default. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -166,6 +167,34 @@ void bri_family_enter(struct bri_family *family)
 	family->parents = parents;
 	family->after_fork = parents->after_fork;
 	atomic_store(&current, family);
+}
+
+/* ---- records */
+
+struct bri_record *bri_record_take(struct bri_family *family)
+{
+	struct bri_record *record;
+
+	if (family->n_spare > 0)
+		return family->spare[--family->n_spare];
+	record = mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	return record != MAP_FAILED ? record : NULL;
+}
+
+void bri_record_give(struct bri_family *family, struct bri_record *record)
+{
+	/* Nobody writes any more: what the child may have forked has no word in it. What counts is what these two say. */
+	atomic_store(&record->failed, 0);
+	atomic_store(&record->crash.signum, 0);
+	pthread_mutex_lock(&family->lock);
+	if (family->n_spare < BRI_SPARE) {
+		family->spare[family->n_spare++] = record;
+		record = NULL;
+	}
+	pthread_mutex_unlock(&family->lock);
+	if (record != NULL)
+		munmap(record, sizeof(*record));
 }
 
 /* ---- the lifeline */

@@ -22,6 +22,9 @@ struct bri_record {
 	struct bri_crash crash;
 };
 
+/* To map one takes longer than much else of a start. */
+#define BRI_SPARE 8
+
 enum bri_role { BRI_CHILD, BRI_SELF, BRI_ANCESTOR };
 
 struct brood_process {
@@ -61,6 +64,8 @@ struct bri_family {
 	struct bri_hook *finalizers; /* in the order in which they are called */
 	struct bri_hook *after_fork; /* in that of registration; the parents' first */
 	struct bri_record *record;   /* of a process of brood's: where it fails */
+	struct bri_record *spare[BRI_SPARE]; /* for the next children */
+	unsigned n_spare;
 };
 
 /* That of this process; NULL: no memory. */
@@ -75,6 +80,12 @@ void bri_family_free(struct bri_family *family);
 int bri_family_tie(struct bri_family *family);
 /* Undoes that; also when a child was reaped. */
 void bri_family_untie(struct bri_family *family);
+
+/* Under the lock: a record for a child; NULL: no memory. */
+struct bri_record *bri_record_take(struct bri_family *family);
+
+/* Gives it back, when its child has ended. */
+void bri_record_give(struct bri_family *family, struct bri_record *record);
 
 /* A descriptor of the lifeline for a child; it arms it. Returns it or -errno. */
 int bri_lifeline_open(const struct bri_family *family);

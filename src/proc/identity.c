@@ -50,12 +50,21 @@ static void drop(struct bri_identity *identity)
 		munmap(identity, size_of(identity->depth));
 }
 
+/* Not by snprintf(): a child would have to fetch all that is behind that. */
+static void set_name(struct bri_ancestor *ancestor, const char *name)
+{
+	size_t length = strnlen(name, sizeof(ancestor->name) - 1);
+
+	memcpy(ancestor->name, name, length);
+	ancestor->name[length] = '\0';
+}
+
 static void set(struct bri_ancestor *ancestor, pid_t pid, uint32_t ordinal, const char *name)
 {
 	ancestor->pid = pid;
 	ancestor->pidfd = -1;
 	ancestor->ordinal = ordinal;
-	snprintf(ancestor->name, sizeof(ancestor->name), "%s", name);
+	set_name(ancestor, name);
 }
 
 static void name_by_path(struct bri_identity *identity)
@@ -124,7 +133,7 @@ void bri_identity_enter(const struct bri_identity *parent, const char *parent_na
 
 	memmove(identity->line, parent->line, (depth + 1) * sizeof(parent->line[0]));
 	identity->line[depth].pidfd = pidfd;
-	snprintf(identity->line[depth].name, sizeof(identity->line[0].name), "%s", parent_name);
+	set_name(&identity->line[depth], parent_name);
 	set(&identity->line[depth + 1], getpid(), ordinal, name != NULL ? name : "");
 	if (name == NULL)
 		name_by_path(identity);

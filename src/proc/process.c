@@ -62,13 +62,25 @@ struct plan {
 	sigset_t mask;
 };
 
+/* A fork has it mapped as well, and its parent may still want it. */
+static void free_record(brood_process *process)
+{
+	struct bri_record *record = bri_take(process->record);
+
+	if (record == NULL)
+		return;
+	if (process->generation == bri_self_generation())
+		bri_record_give(bri_family(), record);
+	else
+		munmap(record, sizeof(*record));
+}
+
 static void free_process(brood_process *process)
 {
 	if (process == NULL)
 		return;
 	brood_child_free(process->child);
-	if (process->record != NULL)
-		munmap(process->record, sizeof(*process->record));
+	free_record(process);
 	bri_closep(&process->pidfd);
 	pthread_mutex_destroy(&process->lock);
 	free(process);
@@ -192,12 +204,9 @@ static int plan_process(struct plan *plan)
 	process->child = bri_child_new();
 	if (plan->theirs->self == NULL || process->child == NULL)
 		return -ENOMEM;
-	process->record = mmap(NULL, sizeof(*process->record), PROT_READ | PROT_WRITE,
-			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (process->record == MAP_FAILED) {
-		process->record = NULL;
+	process->record = bri_record_take(plan->family);
+	if (process->record == NULL)
 		return -ENOMEM;
-	}
 	brood_process_name(plan->family->self, plan->own_name, sizeof(plan->own_name));
 	process->parent = getpid();
 	process->daemon = is_daemon(plan);
@@ -417,8 +426,6 @@ static void adopt(struct plan *plan, const struct bri_process *child, brood_proc
 	brood_process *process = bri_take(plan->process);
 	struct bri_family *family = plan->family;
 
-	/* Siblings have no business with what this one leaves for us. */
-	madvise(process->record, sizeof(*process->record), MADV_DONTFORK);
 	bri_child_adopt(process->child, child);
 	process->pid = child->pid;
 	process->before = family->last;
@@ -679,8 +686,7 @@ int brood_process_close(brood_process *process)
 	if (atomic_exchange(&process->closed, true))
 		return 0;
 	process->child = brood_child_free(process->child);
-	munmap(process->record, sizeof(*process->record));
-	process->record = NULL;
+	free_record(process);
 	return 0;
 }
 

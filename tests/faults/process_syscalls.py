@@ -19,7 +19,6 @@ ERRORS = {
     'dup3': ['EBADF', 'EBUSY'],
     'fcntl F_SETOWN': ['EINVAL', 'ESRCH'],
     'getpriority': ['ESRCH', 'EPERM'],
-    'madvise': ['EINVAL'],
     'mmap': ['ENOMEM'],
     'mmap shared': ['ENOMEM'],
     'mprotect': ['ENOMEM'],
@@ -38,7 +37,6 @@ OTHER_ERRORS = ['EPERM', 'ENOMEM']
 # Where success is right all the same, and why: (process, call, error or None for any).
 TRACES = 'a crash leaves no traces then'
 ALLOWED = {
-    ('parent', 'madvise', None): 'its siblings have the record mapped, too',
     ('parent', 'mmap', None): 'its identity lies in memory that is always there',
     ('parent', 'mprotect', None): 'its identity can be written over then',
     ('parent', 'munmap', None): 'nothing can be done about it',
