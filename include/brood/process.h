@@ -97,7 +97,7 @@ typedef struct brood_process_opts {
  * Errors:  opts->fail names the step. -EINVAL "target", "method", "name": empty, "rlimit": soft above
  *          hard, "cpus"; -ENAMETOOLONG "name"; "args": an argument is none, its text says which and why: -EFAULT,
  *          memory in no segment; -EINVAL, -EBADF, -EBUSY, -EILSEQ; -ENOTSUP "fork": other threads run, and
- *          .fork_with_threads is not set; -ELOOP "depth": too deep; -EAGAIN, -ENOMEM "fork"; -EMFILE, -ENFILE,
+ *          .fork_with_threads is not set; -EPERM "start": from a hook of brood_register_after_fork(); -ELOOP "depth": too deep; -EAGAIN, -ENOMEM "fork"; -EMFILE, -ENFILE,
  *          -ENOENT (no /proc), -ENOSYS "lifeline", "stdin", "pidfd"; -EPERM, -EINVAL "nice", "rlimit", "cpus".
  *          Nothing is left behind, and nothing of the function ran.
  * Owns:    the caller, until brood_process_unref(). Arguments stay the caller's.

@@ -219,36 +219,59 @@ static void register_fork(void)
 	once_result = -pthread_atfork(NULL, NULL, let_go);
 }
 
+int bri_above_stdio(int fd)
+{
+	int above, r;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	r = above < 0 ? -errno : above;
+	close(fd);
+	return r;
+}
+
+static void close_lifeline(struct bri_family *family)
+{
+	bri_closep(&family->watch);
+	bri_closep(&family->hold);
+	bri_closep(&family->pidfd);
+}
+
+static int open_lifeline(struct bri_family *family)
+{
+	int r = bri_pipe(&family->watch, &family->hold);
+
+	if (r < 0)
+		return r;
+	family->hold = bri_above_stdio(family->hold);
+	family->watch = bri_above_stdio(family->watch);
+	family->pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	family->pidfd = family->pidfd < 0 ? -errno : bri_above_stdio(family->pidfd);
+	r = family->hold < 0 ? family->hold : family->watch < 0 ? family->watch : family->pidfd;
+	if (r >= 0)
+		return 0;
+	close_lifeline(family);
+	return r;
+}
+
 int bri_family_tie(struct bri_family *family)
 {
 	int r;
 
 	pthread_once(&once, register_fork);
-	if (once_result < 0)
-		return once_result;
-	if (family->n_children == 0) {
-		r = bri_pipe(&family->watch, &family->hold);
-		if (r < 0)
-			return r;
-		family->pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-		if (family->pidfd < 0) {
-			r = -errno;
-			bri_closep(&family->watch);
-			bri_closep(&family->hold);
-			return r;
-		}
-	}
-	family->n_children++;
-	return 0;
+	r = once_result;
+	if (r == 0 && family->n_children == 0)
+		r = open_lifeline(family);
+	if (r == 0)
+		family->n_children++;
+	return r;
 }
 
 void bri_family_untie(struct bri_family *family)
 {
-	if (--family->n_children > 0)
-		return;
-	bri_closep(&family->watch);
-	bri_closep(&family->hold);
-	bri_closep(&family->pidfd);
+	if (--family->n_children == 0)
+		close_lifeline(family);
 }
 
 int bri_lifeline_open(const struct bri_family *family)
@@ -258,7 +281,7 @@ int bri_lifeline_open(const struct bri_family *family)
 
 	/* By its name, so that it is an open file of its own: owner and signal belong to that. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", family->watch);
-	fd = bri_open(path, O_RDONLY | O_NONBLOCK, 0);
+	fd = bri_above_stdio(bri_open(path, O_RDONLY | O_NONBLOCK, 0));
 	if (fd < 0)
 		return fd;
 	if (fcntl(fd, F_SETSIG, SIGKILL) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC) < 0) {

@@ -64,6 +64,7 @@ struct bri_family {
 	struct bri_hook *finalizers; /* in the order in which they are called */
 	struct bri_hook *after_fork; /* in that of registration; the parents' first */
 	struct bri_record *record;   /* of a process of brood's: where it fails */
+	bool starting;               /* … whose function has not begun */
 	struct bri_record *spare[BRI_SPARE]; /* for the next children */
 	unsigned n_spare;
 };
@@ -80,6 +81,10 @@ void bri_family_free(struct bri_family *family);
 int bri_family_tie(struct bri_family *family);
 /* Undoes that; also when a child was reaped. */
 void bri_family_untie(struct bri_family *family);
+
+/* The descriptor, or another in its place, that is none of the three standard ones, which a host may have closed and a child
+ * is given anew; or -errno, and it is closed. */
+int bri_above_stdio(int fd);
 
 /* Under the lock: a record for a child; NULL: no memory. */
 struct bri_record *bri_record_take(struct bri_family *family);

@@ -239,6 +239,8 @@ static int plan_descriptors(struct plan *plan)
 	if (plan->null < 0)
 		return bri_fail(fail, "stdin", plan->null, "/dev/null");
 	r = has_settings(plan->opts) ? bri_pipe(&plan->said, &plan->say) : 0;
+	if (r == 0 && plan->say >= 0)
+		r = plan->say = bri_above_stdio(plan->say);
 	return r < 0 ? bri_fail(fail, "pipe", r, NULL) : 0;
 }
 
@@ -338,7 +340,10 @@ static void take_streams(const struct plan *plan)
 		__fpurge(stderr);
 	__fpurge(stdin);
 	clearerr(stdin);
-	if (dup2(plan->null, STDIN_FILENO) < 0)
+	/* Where it is that already it must not be close-on-exec, as no stdin is. */
+	if (plan->null == STDIN_FILENO)
+		(void)fcntl(STDIN_FILENO, F_SETFD, 0);
+	else if (dup2(plan->null, STDIN_FILENO) < 0)
 		brood_process_fail("stdin: %s", strerror(errno));
 }
 
@@ -367,7 +372,9 @@ static void run_child(struct plan *plan)
 	bri_crash_arm(&plan->process->record->crash);
 	pthread_sigmask(SIG_SETMASK, &plan->mask, NULL);
 	brood_log(BROOD_LOG_INFO, "child process calling its function");
+	plan->theirs->starting = true;
 	call_hooks();
+	plan->theirs->starting = false;
 	if (bri_args_here(plan->args, bri_fail_process, &args) < 0)
 		brood_process_fail("no memory for its arguments");
 	bri_end(plan->target != NULL ? plan->target(args) : plan->run(plan->self, args));
@@ -375,10 +382,9 @@ static void run_child(struct plan *plan)
 
 /* ---- the parent */
 
-/* Takes a child back that never ran its function. */
+/* Takes a child back that ends. */
 static void undo(pid_t pid)
 {
-	kill(pid, SIGKILL);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		continue;
 }
@@ -463,8 +469,10 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 	r = hear(plan);
 	if (r == 0) {
 		r = open_child(plan, pid, &child);
-		if (r < 0)
+		if (r < 0) {
 			bri_fail(plan->opts->fail, "pidfd", r, NULL);
+			kill(pid, SIGKILL);
+		}
 	}
 	if (r < 0) {
 		undo(pid);
@@ -483,6 +491,10 @@ static int start(struct plan *plan, brood_process **ret_process)
 	plan->family = bri_family();
 	if (plan->family == NULL)
 		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
+	/* What starts a process whenever one is started would never come to an end. */
+	if (plan->family->starting)
+		return bri_fail(plan->opts->fail, "start", EPERM,
+				"from a hook, before the function has begun");
 	pthread_mutex_lock(&plan->family->lock);
 	r = plan_process(plan);
 	if (r < 0)

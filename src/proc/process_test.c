@@ -867,6 +867,22 @@ START_TEST(hooks_run_in_each_forked_process)
 }
 END_TEST
 
+static void start_from_a_hook(void *unused)
+{
+	brood_process *p = unused;
+
+	s->number = brood_process_start(status, BROOD_ARGS(0),
+					&(brood_process_opts){ .fork_with_threads = true }, &p);
+}
+
+START_TEST(a_hook_starts_nothing)
+{
+	ck_assert_int_eq(brood_register_after_fork(start_from_a_hook, NULL), 0);
+	ck_assert_int_eq(code_of(start_another, BROOD_ARGS(1)), 0);
+	ck_assert_int_eq(s->number, -EPERM);
+}
+END_TEST
+
 static int note_and_wait(const brood_args *args)
 {
 	nap_ms(50);
@@ -988,6 +1004,45 @@ START_TEST(forks_of_the_host_keep_nobody_alive)
 	eventually(waitpid(s->grandchild, &how, WNOHANG) == s->grandchild);
 	finish_off(s->pid);
 	bury_all();
+}
+END_TEST
+
+/* A host may have closed the standard descriptors: what is ours then gets their numbers, and a child its stdin. */
+static int have_a_child_without_stdio(const brood_args *args)
+{
+	for (int fd = 0; fd < 3; fd++)
+		close(fd);
+	return have_a_child(args);
+}
+
+static int check_stdin(const brood_args *args)
+{
+	char c;
+
+	must(read(0, &c, 1) == 0);
+	must(fcntl(0, F_GETFD) == 0);
+	must(brood_process_is_alive(brood_parent_process()) == 1);
+	return (int)brood_args_int(args, 0);
+}
+
+static int start_without_stdio(const brood_args *args)
+{
+	(void)args;
+	for (int fd = 0; fd < 3; fd++)
+		close(fd);
+	return join(begin(check_stdin, BROOD_ARGS(6), &(brood_process_opts){ .nice = 1 }));
+}
+
+START_TEST(without_stdio_it_is_tied_all_the_same)
+{
+	brood_process *p = begin(have_a_child_without_stdio, BROOD_ARGS(false), NULL);
+	int how;
+
+	await(&s->go);
+	ck_assert_int_eq(brood_process_kill(p), 0);
+	ck_assert_int_eq(join(p), -SIGKILL);
+	eventually(waitpid(s->grandchild, &how, WNOHANG) == s->grandchild);
+	ck_assert_int_eq(code_of(start_without_stdio, BROOD_NO_ARGS), 6);
 }
 END_TEST
 
@@ -1201,11 +1256,13 @@ int main(void)
 	tcase_add_loop_test(end, finalizers_run_in_order_however_it_ends, 0, 4);
 	tcase_add_test(end, finalizers_are_of_who_registered_them);
 	tcase_add_test(end, hooks_run_in_each_forked_process);
+	tcase_add_test(end, a_hook_starts_nothing);
 	tcase_add_test(end, a_process_ends_its_children_first);
 	tcase_add_test(end, daemons_have_daemons);
 	tcase_add_test(line, it_dies_with_its_parent);
 	tcase_add_test(line, unless_it_is_to_outlive_it);
 	tcase_add_test(line, forks_of_the_host_keep_nobody_alive);
+	tcase_add_test(line, without_stdio_it_is_tied_all_the_same);
 	tcase_add_test(line, the_thread_that_started_it_may_end);
 	tcase_add_test(line, siblings_do_not_matter);
 	tcase_add_test(crash, a_crash_leaves_its_place);
