@@ -60,16 +60,13 @@ static const struct rounds_figure figures[] = {
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "31";
-	char *touched = malloc(TOUCHED);
+	static char touched[TOUCHED];
 
-	if (touched == NULL)
-		return 1;
 	memset(touched, 1, TOUCHED);
 	by_brood(); /* what is loaded once */
 	if (strcmp(what, "once") == 0)
 		printf("%g\n", start_and_wait(true));
 	else if (!rounds_take(what, figures, sizeof(figures) / sizeof(figures[0])))
 		return 2;
-	free(touched);
 	return 0;
 }

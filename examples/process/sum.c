@@ -25,8 +25,8 @@ static int add(const brood_args *args)
 
 int main(int argc, char **argv)
 {
-	int n_jobs = argc > 1 ? atoi(argv[1]) : 8, failed = 0;
-	int64_t n = argc > 2 ? atoll(argv[2]) : 100000000, sum;
+	int n_jobs = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 8, failed = 0;
+	int64_t n = argc > 2 ? strtoll(argv[2], NULL, 10) : 100000000, sum;
 	brood_process *jobs[64];
 	brood_segment *segment;
 	brood_value *total;

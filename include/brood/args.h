@@ -143,7 +143,8 @@ BROOD_ARG_OF_(array, BROOD_ARG_ARRAY)
 #define BROOD_ARG_HANDLE_(name) \
 	brood_##name * : brood_arg_of_##name, const brood_##name * : brood_arg_of_##name
 
-/** One argument of whatever type it has. */
+/** One argument of whatever type it has. Who has types of his own may define it before. */
+#ifndef BROOD_ARG
 #define BROOD_ARG(x) \
 	_Generic((x), brood_object                                                                 \
 		 : brood_arg_of_object, _Bool                                                      \
@@ -168,6 +169,7 @@ BROOD_ARG_OF_(array, BROOD_ARG_ARRAY)
 		   BROOD_ARG_HANDLE_(permits), BROOD_ARG_HANDLE_(cond), BROOD_ARG_HANDLE_(event),  \
 		   BROOD_ARG_HANDLE_(barrier), BROOD_ARG_HANDLE_(latch), BROOD_ARG_HANDLE_(once),  \
 		   BROOD_ARG_HANDLE_(value), BROOD_ARG_HANDLE_(array))(x)
+#endif
 
 /** Arguments on the spot, 1 to 32; they live as long as their block, and the start keeps nothing of them. */
 #define BROOD_ARGS(...)                                                                            \

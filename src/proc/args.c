@@ -267,10 +267,10 @@ int bri_args_pack(const brood_object *args, brood_fail *fail, struct bri_packed 
 	if (n > 0)
 		memcpy(data + sizeof(n), packer.records, n * sizeof(struct record));
 	memcpy(data + head, pickle, size);
-	*ret_packed = (struct bri_packed){ .data = data,
-					   .size = head + size,
-					   .fds = bri_take(packer.fds),
-					   .n_fds = packer.n_fds };
+	*ret_packed = (struct bri_packed){
+		.data = data, .size = head + size, .fds = packer.fds, .n_fds = packer.n_fds
+	};
+	packer.fds = NULL;
 	return 0;
 }
 

@@ -314,6 +314,7 @@ START_TEST(nothing_that_is_packed_is_trusted)
 	packed = pack(
 		BROOD_ARGS(queue, &s->lock, segment, out_end, BROOD_FD(ends[1]), words, "x", 7));
 	data = malloc(packed.size);
+	ck_assert_ptr_nonnull(data);
 	for (size_t size = 0; size < packed.size; size++)
 		ck_assert_int_lt(bri_args_unpack(packed.data, size, packed.fds, packed.n_fds,
 						 refuse, NULL, &args),

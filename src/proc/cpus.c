@@ -40,24 +40,28 @@ static int by_affinity(void)
 	return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-/* The quota that a folder of a control group gives; 0: none. */
+/* The number that a file in a folder begins with, 0 if there is none, and what is behind it in *ret_rest. */
+static long long number_of(const char *folder, const char *name, char text[64], char **ret_rest)
+{
+	char path[4400];
+
+	*ret_rest = text;
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return slurp(path, text, 64) ? strtoll(text, ret_rest, 10) : 0;
+}
+
+/* The quota that a folder of a control group gives; 0: none, which version 2 calls "max" and version 1 -1. */
 static double quota_of(const char *folder, bool second)
 {
-	char path[4400], text[64];
+	char text[64], *rest;
 	long long quota, period;
 
 	if (second) {
-		snprintf(path, sizeof(path), "%s/cpu.max", folder);
-		if (!slurp(path, text, sizeof(text)) ||
-		    sscanf(text, "%lld %lld", &quota, &period) != 2)
-			return 0; /* "max": none */
+		quota = number_of(folder, "cpu.max", text, &rest);
+		period = strtoll(rest, NULL, 10);
 	} else {
-		snprintf(path, sizeof(path), "%s/cpu.cfs_quota_us", folder);
-		if (!slurp(path, text, sizeof(text)) || sscanf(text, "%lld", &quota) != 1)
-			return 0;
-		snprintf(path, sizeof(path), "%s/cpu.cfs_period_us", folder);
-		if (!slurp(path, text, sizeof(text)) || sscanf(text, "%lld", &period) != 1)
-			return 0;
+		quota = number_of(folder, "cpu.cfs_quota_us", text, &rest);
+		period = number_of(folder, "cpu.cfs_period_us", text, &rest);
 	}
 	return quota > 0 && period > 0 ? (double)quota / (double)period : 0;
 }

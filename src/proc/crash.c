@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
@@ -332,8 +333,7 @@ static void name_of(const struct bri_frame_record *frame, bool returned_to, char
 		return;
 	name = find_name(&image, frame, frame->offset - returned_to, &distance);
 	if (name != NULL)
-		snprintf(buf, size, "%.100s+%#llx", name,
-			 (unsigned long long)(distance + returned_to));
+		snprintf(buf, size, "%.100s+%#" PRIx64, name, distance + returned_to);
 	munmap((void *)(uintptr_t)image.data, image.size);
 }
 

@@ -447,7 +447,7 @@ static void adopt(struct plan *plan, const struct bri_process *child, brood_proc
 
 static int fork_child(struct plan *plan, brood_process **ret_process)
 {
-	struct bri_process child;
+	struct bri_process child = { .pidfd = -1 };
 	sigset_t all;
 	pid_t pid;
 	int r;

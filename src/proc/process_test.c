@@ -376,14 +376,15 @@ END_TEST
 START_TEST(without_descriptors_it_does_not_start)
 {
 	struct rlimit limit, less;
-	int first = dup(0), r, errors = 0;
+	int lowest = dup(0), r, errors = 0;
+	rlim_t first = (rlim_t)lowest;
 	brood_process *p;
 
-	close(first);
+	close(lowest);
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	for (int room = 0;; room++) {
+	for (rlim_t room = 0;; room++) {
 		less = limit;
-		less.rlim_cur = (rlim_t)(first + room);
+		less.rlim_cur = first + room;
 		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &less), 0);
 		r = brood_process_start(
 			status, BROOD_ARGS(5),
@@ -657,13 +658,13 @@ START_TEST(what_is_printed_comes_once)
 	int out = open_file("stdout", ""), before = dup(1);
 	char text[200] = "";
 
-	fflush(stdout);
+	(void)fflush(stdout);
 	dup2(out, 1);
-	setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
+	(void)setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
 	printf("parent\n");
 	ck_assert_int_eq(code_of(print_line, BROOD_ARGS("child")), 0);
 	printf("again\n");
-	fflush(stdout);
+	(void)fflush(stdout);
 	dup2(before, 1);
 	close(before);
 	ck_assert_int_gt(pread(out, text, sizeof(text) - 1, 0), 0);
@@ -689,9 +690,9 @@ START_TEST(a_stream_in_other_hands_does_not_matter)
 	pthread_t thread;
 	brood_process *p;
 
-	fflush(stdout);
+	(void)fflush(stdout);
 	dup2(out, 1);
-	setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
+	(void)setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
 	printf("parent\n");
 	ck_assert_int_eq(pthread_create(&thread, NULL, hold_stdout, NULL), 0);
 	await(&s->here);
@@ -700,7 +701,7 @@ START_TEST(a_stream_in_other_hands_does_not_matter)
 	ck_assert_int_eq(join(p), 0);
 	raise_flag(&s->go);
 	pthread_join(thread, NULL);
-	fflush(stdout);
+	(void)fflush(stdout);
 	dup2(before, 1);
 	close(before);
 	ck_assert_int_gt(pread(out, text, sizeof(text) - 1, 0), 0);
@@ -818,7 +819,7 @@ START_TEST(finalizers_run_in_order_however_it_ends)
 	if (_i == 3) /* see brood/process.h */
 		return;
 #endif
-	atexit(parents_exit);
+	ck_assert_int_eq(atexit(parents_exit), 0);
 	hear();
 	ck_assert_int_eq(code_of(finalize_and, BROOD_ARGS(ways[_i])), _i == 2 ? 1 : 8);
 	hear_out();

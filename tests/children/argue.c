@@ -60,7 +60,7 @@ static void use(const brood_args *args)
 int main(int argc, char **argv)
 {
 	static char data[65536];
-	int fds[32], n = argc > 1 ? atoi(argv[1]) : 0;
+	int fds[32], n = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0;
 	brood_fail fail = { .step = NULL };
 	brood_args *args = NULL;
 	ssize_t size = read(3, data, sizeof(data));
