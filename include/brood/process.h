@@ -159,13 +159,14 @@ BROOD_API int brood_process_set_name(brood_process *process, const char *name);
  * well, and has no record.
  * Returns: 0, and the record in *ret_exit (NULL: not wanted); Python's exitcode is brood_exit_code() of it.
  * Errors:  -ETIMEDOUT: it runs (timeout_ns <= 0: just look); -EDEADLK: this process; -ECHILD: the parent's handle;
- *          -EBADF: closed.
+ *          -EBADF: closed; -ENOTSUP: an ancestor of which nothing is known but its number, behind
+ *          a fork by others in which nobody asked who it is.
  * Owns:    nothing.
  * Safe:    threads; restarts after signals. */
 BROOD_API int brood_process_join(brood_process *process, int64_t timeout_ns, brood_exit *ret_exit);
 
 /** Whether it runs; who asks reaps it, too.
- * Returns: 1 or 0. Errors: -ECHILD, -EBADF.
+ * Returns: 1 or 0. Errors: -ECHILD, -EBADF, -ENOTSUP, as brood_process_join().
  * Owns:    nothing.
  * Safe:    threads. */
 BROOD_API int brood_process_is_alive(brood_process *process);
@@ -205,7 +206,8 @@ BROOD_API int brood_process_interrupt(brood_process *process);
 BROOD_API int brood_process_stop(brood_process *process, int64_t grace_ns, brood_exit *ret_exit);
 
 /** A descriptor for poll, epoll, brood_wait(), …: readable once it has ended.
- * Returns: a pidfd, close-on-exec. Errors: -EDEADLK: this process; -ESRCH: an ancestor that is gone; -ECHILD, -EBADF.
+ * Returns: a pidfd, close-on-exec. Errors: -EDEADLK: this process; -ESRCH: an ancestor that is gone;
+ *          -ECHILD, -EBADF, -ENOTSUP.
  * Owns:    the handle keeps it: never close it.
  * Safe:    threads. */
 BROOD_API int brood_process_sentinel(brood_process *process);
@@ -269,7 +271,8 @@ BROOD_API int brood_cpu_count(void);
 /* ---- who am I
  *
  * The main process is the one in which libbrood was loaded. All that descends from it by fork, by brood or by anybody else, is not;
- * a program that is exec'ed is the main process of its own. It does not depend on names, and nothing changes it. */
+ * a program that is exec'ed is the main process of its own; one that forks itself away from its terminal,
+ * daemon(3), is a fork. It does not depend on names, and nothing changes it. */
 
 /** Whether this is the main process.
  * Returns: true or false. Errors: none.

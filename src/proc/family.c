@@ -48,22 +48,34 @@ static brood_process *of_line(enum bri_role role, unsigned depth)
 	return process;
 }
 
-/* Without a descriptor that was inherited only the parent can be told from a stranger with its number: it is
- * ours as long as getppid() says so, and was so when the descriptor was there. */
+/* A pidfd of an ancestor: what was inherited; else by its number, if it is still who started then, or our parent both
+ * before and after. Returns it; -ESRCH: gone; or another error: it cannot be told. */
+static int open_ancestor(const struct bri_identity *identity, unsigned depth)
+{
+	const struct bri_ancestor *at = &identity->line[depth];
+	struct bri_process process = { .pidfd = -1 };
+	int fd, r;
+
+	if (at->pidfd >= 0) {
+		fd = fcntl(at->pidfd, F_DUPFD_CLOEXEC, 3);
+		return fd < 0 ? -errno : fd;
+	}
+	if (at->ticks == 0 && depth + 1 != identity->depth)
+		return -ENOTSUP;
+	r = bri_process_open(at->pid, at->ticks, &process);
+	if (r == 0 && at->ticks == 0 && getppid() != at->pid) {
+		bri_closep(&process.pidfd);
+		r = -ENOTSUP; /* it has our parent's number, or is a parent further up */
+	}
+	return r < 0 ? r : process.pidfd;
+}
+
 static brood_process *ancestor(unsigned depth)
 {
-	const struct bri_identity *identity = bri_identity();
 	brood_process *process = of_line(BRI_ANCESTOR, depth);
 
-	if (process == NULL)
-		return NULL;
-	if (identity->line[depth].pidfd >= 0)
-		process->pidfd = fcntl(identity->line[depth].pidfd, F_DUPFD_CLOEXEC, 3);
-	else if (depth + 1 == identity->depth) {
-		process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
-		if (process->pidfd >= 0 && getppid() != process->pid)
-			bri_closep(&process->pidfd);
-	}
+	if (process != NULL)
+		process->pidfd = open_ancestor(bri_identity(), depth);
 	return process;
 }
 

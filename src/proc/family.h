@@ -38,9 +38,9 @@ struct brood_process {
 	unsigned depth;
 	pthread_mutex_t lock; /* of name, and of what close lets go */
 	char name[BROOD_PROCESS_NAME_MOST + 1];
-	brood_child *child;            /* BRI_CHILD */
-	struct bri_record *record;     /* … */
-	int pidfd;                     /* BRI_ANCESTOR; -1: gone before we could look */
+	brood_child *child;        /* BRI_CHILD */
+	struct bri_record *record; /* … */
+	int pidfd; /* BRI_ANCESTOR; -ESRCH: gone before we could look; else it cannot be told */
 	brood_process *before, *after; /* children: oldest first */
 };
 

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "os/process.h"
 #include "os/self.h"
 
 #define LARGEST \
@@ -63,6 +64,7 @@ static void set(struct bri_ancestor *ancestor, pid_t pid, uint32_t ordinal, cons
 {
 	ancestor->pid = pid;
 	ancestor->pidfd = -1;
+	ancestor->ticks = 0;
 	ancestor->ordinal = ordinal;
 	set_name(ancestor, name);
 }
@@ -86,6 +88,17 @@ static struct bri_identity *make_main(uint64_t generation)
 	return identity;
 }
 
+/* Nothing was inherited to tell the parent from a stranger by that gets its number later. It is the parent now, if
+ * the kernel says so after the look. */
+static void know_parent(struct bri_ancestor *parent)
+{
+	uint64_t ticks;
+
+	if (parent->pidfd < 0 && parent->ticks == 0 &&
+	    bri_process_start_ticks(parent->pid, &ticks) == 0 && getppid() == parent->pid)
+		parent->ticks = ticks;
+}
+
 /* Of a fork by others. In a line that is too long it takes the last place. */
 static struct bri_identity *make_foreign(uint64_t generation, const struct bri_identity *parent)
 {
@@ -104,6 +117,7 @@ static struct bri_identity *make_foreign(uint64_t generation, const struct bri_i
 		set(&identity->line[0], bri_self_loader.pid, 0, "MainProcess");
 	set(&identity->line[depth], getpid(), 0, "");
 	name_by_path(identity);
+	know_parent(&identity->line[depth - 1]);
 	return identity;
 }
 

@@ -11,6 +11,7 @@
 struct bri_ancestor {
 	pid_t pid;
 	int pidfd; /* of it, inherited from it; -1: none. The last, which is the process itself, has none */
+	uint64_t ticks; /* when it started, os/process.h; 0: not known, where a pidfd is the rule */
 	uint32_t ordinal; /* its number among the children of the one before */
 	char name[BROOD_PROCESS_NAME_MOST + 1]; /* when this process began */
 };

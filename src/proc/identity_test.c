@@ -22,6 +22,8 @@ static const char table[] =
 	"raw clone: main=0 depth=1 path=0 name=Process-0 parent=yes\n"
 	"raw clone: main=0 depth=1 path=0 name=Process-0 parent=yes\n"
 	"child of fork: main=0 depth=2 path=0:1 name=Process-0:1 parent=yes\n"
+	"fork of a fork: main is alive\n"
+	"fork of a fork: main is not known\n"
 	"child: main=0 depth=1 path=1 name=Process-1 parent=yes\n"
 	"grandchild: main=0 depth=2 path=1:1 name=Process-1:1 parent=yes\n"
 	"fork in child: main=0 depth=2 path=1:0 name=Process-1:0 parent=yes\n"

@@ -594,7 +594,7 @@ static int join_ancestor(const brood_process *process, int64_t timeout_ns)
 {
 	if (process->pidfd >= 0)
 		return bri_wait_readable(process->pidfd, bri_deadline(timeout_ns));
-	return 0; /* it was gone when it was looked for */
+	return process->pidfd == -ESRCH ? 0 : process->pidfd;
 }
 
 int brood_process_join(brood_process *process, int64_t timeout_ns, brood_exit *ret_exit)
@@ -678,7 +678,7 @@ int brood_process_sentinel(brood_process *process)
 	if (process->role == BRI_SELF)
 		return -EDEADLK;
 	if (process->role == BRI_ANCESTOR)
-		return process->pidfd >= 0 ? process->pidfd : -ESRCH;
+		return process->pidfd;
 	return brood_child_pidfd(process->child);
 }
 

@@ -104,6 +104,31 @@ static int start_one(const brood_args *args)
 	return 0;
 }
 
+/* A fork of a fork: it sees the main process past its parent, if that had asked who it is. */
+static void fork_twice(bool asked)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (asked)
+			(void)brood_is_main();
+		pid = fork();
+		if (pid == 0) {
+			char line[64];
+			int alive = brood_process_is_alive(brood_main_process());
+			int n = snprintf(line, sizeof(line), "fork of a fork: main is %s\n",
+					 alive == 1        ? "alive" :
+					 alive == -ENOTSUP ? "not known" :
+							     "?");
+
+			_exit(write(1, line, (size_t)n) != n);
+		}
+		waitpid(pid, NULL, 0);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
 static void start_in_fork(void)
 {
 	pid_t pid = fork();
@@ -127,6 +152,8 @@ int main(int argc, char **argv)
 	in_fork("fork after", false);
 	in_fork("raw clone", true);
 	start_in_fork();
+	fork_twice(true);
+	fork_twice(false);
 	start(be_child, BROOD_ARGS(getpid()));
 	start(be_second, BROOD_NO_ARGS);
 	if (fork() == 0) {
