@@ -96,12 +96,12 @@ class Kill(killing.Kill):
 
 
 class Mutants(killing.Mutants):
-    mutants, quick = MUTANTS, ('put', 'get many', 'close', 'task_done', 'biased', 'take')
+    mutants, quick = MUTANTS, ('put', 'get many', 'close', 'task_done', 'biased', 'take', 'discard', 'produce', 'retire')
     folder, harness = 'ipc', 'queue_kill.c'
 
     @staticmethod
     def sources(copy):
-        return [os.path.join(copy, name) for name in ('queue.c', 'queue_bias.c', 'queue_move.c', 'queue_wait.c')] + killing.sources_in('src/sync') + SOURCES
+        return [os.path.join(copy, name) for name in ('queue.c', 'queue_bias.c', 'queue_end.c', 'queue_give.c', 'queue_move.c', 'queue_wait.c', 'queue_watch.c')] + killing.sources_in('src/sync') + SOURCES
 
 
 if __name__ == '__main__':

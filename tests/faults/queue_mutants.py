@@ -3,11 +3,11 @@ from sync_mutants import Mutant
 
 MUTANTS = (
     Mutant('a commit first and the wake later', 'queue_wait.c',
-           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);',
-             '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);\nbri_futex_wake(&side->word, 1);'),),
+           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP,\n\t\t\t BRI_EVERYBODY);',
+             '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);\nbri_futex_wake(&side->word, BRI_EVERYBODY);'),),
            'put, one waits'),
     Mutant('a commit without its wake', 'queue_wait.c',
-           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);',
+           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP,\n\t\t\t BRI_EVERYBODY);',
              '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);'),), 'get, two wait for room'),
     Mutant('all sleep on the word, without a gate', 'queue_wait.c',
            (('int r = bri_lock_acquire(call->self, &call->own->gate, 0);', 'int r = 0;'),
@@ -15,7 +15,7 @@ MUTANTS = (
     Mutant('the commit comes before the message is copied', 'queue_move.c',
            (('\t\t*head_at(queue, bytes) = size;', '\t\tbri_side_prepare(put, items + 1, bytes + needed, 0);\n\t\tbri_side_commit(put);\n'
              '\t\t*head_at(queue, bytes) = size;'),
-            ('\tbri_side_prepare(put, items, bytes, 0);\n\tbri_side_commit(put);\n\treturn (ssize_t)n;', '\treturn (ssize_t)n;')),
+            ('\tbri_side_prepare(put, items, bytes, mark->stop);\n\tbri_side_commit(put);\n\treturn (ssize_t)n;', '\treturn (ssize_t)n;')),
            'put alone'),
     Mutant('the state that counts is written over', 'queue_side.h',
            (('bri_side_now(side) == side->at ? side->at + 1 : side->at;', 'bri_side_now(side);'),
@@ -25,9 +25,9 @@ MUTANTS = (
            (('\t\tused += (size + 7) & ~UINT64_C(7);', '\t\tused += (size + 7) & ~UINT64_C(7);\n'
              '\t\tbri_side_prepare(get, items + 1, bytes + bri_record_size(size), 0);\n\t\tbri_side_commit(get);'),
             ('\tbri_side_prepare(get, items, bytes, mark->stop);\n\tbri_side_commit(get);', '')), 'get many'),
-    Mutant('the end is told to getters first', 'queue_move.c',
-           (('&queue->memory->get, stop_step);\n\tif (r == 0)\n\t\tr = bri_side_at_once(queue, &queue->memory->put, stop_step);',
-             '&queue->memory->put, stop_step);\n\tif (r == 0)\n\t\tr = bri_side_at_once(queue, &queue->memory->get, stop_step);'),),
+    Mutant('the end is told to getters first', 'queue_end.c',
+           (('&queue->memory->get, BRI_STOP_END);\n\tif (r == 0)\n\t\tr = add_stop(queue, &queue->memory->put, BRI_STOP_END);',
+             '&queue->memory->put, BRI_STOP_END);\n\tif (r == 0)\n\t\tr = add_stop(queue, &queue->memory->get, BRI_STOP_END);'),),
            'close, two wait to put'),
     Mutant('nobody finishes what a closer began', 'queue_move.c',
            (('return stop ? finish_close(put) : -EAGAIN;', 'return -EAGAIN;'),), 'put finishes the end'),
@@ -54,4 +54,34 @@ MUTANTS = (
     Mutant('ASLEEP is set while somebody is biased', 'queue_wait.c',
            (('int r = bri_side_lock(call, other);', 'int r = bri_lock_acquire(call->self, &other->lock, bri_call_deadline(call));'),),
            'meet: biased put, a getter'),
+    Mutant('a commit wakes one of those who sleep', 'queue_wait.c',
+           (('\t\t\t BRI_EVERYBODY);', '\t\t\t 1);'),), 'put, one waits and one watches'),
+    Mutant('discard decides before the queue is closed', 'queue_end.c',
+           (('\tint r = brood_queue_close(queue);', '\tint r = add_stop(queue, &queue->memory->get, BRI_STOP_DROP);\n\n'
+             '\tif (r == 0)\n\t\tr = brood_queue_close(queue);'),), 'discard'),
+    Mutant('discard decides before joiners are told', 'queue_end.c',
+           (('\t\tr = add_stop(queue, &queue->memory->done, BRI_STOP_DROP);\n\tif (r == 0)\n'
+             '\t\tr = add_stop(queue, &queue->memory->get, BRI_STOP_DROP);',
+             '\t\tr = add_stop(queue, &queue->memory->get, BRI_STOP_DROP);\n\tif (r == 0)\n'
+             '\t\tr = add_stop(queue, &queue->memory->done, BRI_STOP_DROP);'),), 'discard, one waits to put, one joins'),
+    Mutant('nobody finishes what a discarder began', 'queue_end.c',
+           (('\treturn add_stop(call->queue, &memory->get, BRI_STOP_DROP) == 0;', '\treturn false;'),),
+           'discard, one waits to put, one joins'),
+    Mutant('what was dropped is waited for', 'queue_end.h',
+           (('if (done->stop & BRI_STOP_DROP)', 'if (0)'),), 'discard, one waits to put, one joins'),
+    Mutant('the first producer comes unnoticed', 'queue_end.c',
+           (('\t\tbri_side_commit(call->own);', '\t\tif (stop & BRI_STOP_END)\n\t\t\tbri_side_commit(call->own);\n\t\telse\n'
+             '\t\t\tbri_side_count(call->own);'),), 'produce, one waits to get'),
+    Mutant('producers are noted without a word to the kernel', 'queue_end.c',
+           (('if (bri_slot_watch(slot, &seen))', 'if (BRI_TID(seen = bri_lock_load(slot)) != 0)'),),
+           'get, the last producer dies, another behind'),
+    Mutant('who finds no producer left does nothing', 'queue_end.c',
+           (('\t\tr = brood_queue_close(queue);\n\t\tr = r < 0 ? r : 1;', '\t\tr = -EAGAIN;'),), 'retire, one waits to get'),
+    Mutant('memory is given back before the commit', 'queue_move.c',
+           (('\tbri_side_prepare(get, items, bytes, mark->stop);', '\tif ((before ^ bytes) >> queue->giving != 0)\n'
+             '\t\tbri_queue_give_back(queue, before, bytes);\n\tbri_side_prepare(get, items, bytes, mark->stop);'),),
+           'get, memory is given back'),
+    Mutant('more memory is given back than was passed', 'queue_give.c',
+           (('& ~(block - 1)) - skew;', '& ~(block - 1)) - skew + block;'), ('|| from >= to ||', '|| from >= to || from > bytes ||')),
+           'get, memory is given back'),
 )
