@@ -3,14 +3,15 @@ from sync_mutants import Mutant
 
 MUTANTS = (
     Mutant('a commit first and the wake later', 'queue_wait.c',
-           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP,\n\t\t\t BRI_EVERYBODY);',
+           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, BRI_EVERYBODY);',
              '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);\nbri_futex_wake(&side->word, BRI_EVERYBODY);'),),
            'put, one waits'),
     Mutant('a commit without its wake', 'queue_wait.c',
-           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP,\n\t\t\t BRI_EVERYBODY);',
+           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, BRI_EVERYBODY);',
              '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);'),), 'get, two wait for room'),
-    Mutant('all sleep on the word, without a gate', 'queue_wait.c',
-           (('int r = bri_lock_acquire(call->self, &call->own->gate, 0);', 'int r = 0;'),
+    Mutant('all sleep on the word, without a gate, and one is woken', 'queue_wait.c',
+           (('BRI_QUEUE_ASLEEP, BRI_EVERYBODY);', 'BRI_QUEUE_ASLEEP, 1);'),
+            ('int r = bri_lock_acquire(call->self, &call->own->gate, 0);', 'int r = 0;'),
             ('bri_lock_release(call->self, &call->own->gate);', ';')), 'get, none, another behind'),
     Mutant('the commit comes before the message is copied', 'queue_move.c',
            (('\t\t*head_at(queue, bytes) = size;', '\t\tbri_side_prepare(put, items + 1, bytes + needed, 0);\n\t\tbri_side_commit(put);\n'
@@ -55,7 +56,7 @@ MUTANTS = (
            (('int r = bri_side_lock(call, other);', 'int r = bri_lock_acquire(call->self, &other->lock, bri_call_deadline(call));'),),
            'meet: biased put, a getter'),
     Mutant('a commit wakes one of those who sleep', 'queue_wait.c',
-           (('\t\t\t BRI_EVERYBODY);', '\t\t\t 1);'),), 'put, one waits and one watches'),
+           (('BRI_QUEUE_ASLEEP, BRI_EVERYBODY);', 'BRI_QUEUE_ASLEEP, 1);'),), 'put, one waits and one watches'),
     Mutant('discard decides before the queue is closed', 'queue_end.c',
            (('\tint r = brood_queue_close(queue);', '\tint r = add_stop(queue, &queue->memory->get, BRI_STOP_DROP);\n\n'
              '\tif (r == 0)\n\t\tr = brood_queue_close(queue);'),), 'discard'),
