@@ -7,10 +7,10 @@
  *			if (items[i].ready)
  *				printf("%d is ready\n", i);
  *
- * An item is a connection (brood/conn.h), a queue (brood/queue.h) or a descriptor: a socket, a pipe, a listener's (brood_listener_fd()), a
- * process's (a pidfd). It is ready when there is something to receive, also the end. Any number of them,
- * in any order, one of them twice if need be. Nothing is allocated for up to 64. To
- * wait for a queue starts a thread of this process, once, as brood_queue_poll_fd() does. */
+ * An item is a connection (brood/conn.h), a queue (brood/queue.h) or a descriptor: a socket, a pipe, a listener's
+ * (brood_listener_fd()), a process's (a pidfd). It is ready when there is something to receive, also the end. Any number of
+ * them, in any order, one of them twice if need be. Nothing is allocated for up to 64. To wait for a queue in which there is
+ * nothing starts a thread of this process, once, as brood_queue_poll_fd() does. */
 #ifndef BROOD_WAIT_H
 #define BROOD_WAIT_H
 
