@@ -175,8 +175,9 @@ BROOD_API int brood_queue_close(brood_queue *queue);
 BROOD_API int brood_queue_discard(brood_queue *queue);
 
 /** Say that the calling thread is one of the producers, until brood_queue_retire(). When the last one that said so has
- * retired, or its thread has ended, of whatever, SIGKILL and exec included, the queue ends as by brood_queue_close(). Others may
- * put, too, but nobody waits for them. A thread may say so several times, and retires as often. Let a producer
+ * retired, or its thread has ended, of whatever, SIGKILL and exec included, the queue ends as by brood_queue_close(): who waits
+ * to get is told, or the next who tries, and brood_queue_is_closed() says so from then on. Others may put, too, but nobody
+ * waits for them. A thread may say so several times, and retires as often. Let a producer
  * say so before the one that starts it retires, or the end may come between; a forked child says so for itself.
  * Returns: 0. Errors: -EPIPE: the queue is closed; -EUSERS: there are 60; -EINVAL, -EXDEV, -ENOTSUP, -EDEADLK,
  *          -ENOLCK.

@@ -52,10 +52,10 @@ static void ck_piece(uint64_t n)
 	}
 }
 
-/* GiBs go through, some pieces at a time, several times around the ring: what is used is what is in it, and little more. */
+/* A GiB goes through, some pieces at a time, several times around the ring: what is used is what is in it, and little more. */
 START_TEST(what_went_through_is_given_back)
 {
-	enum { DEPTH = 5, PIECES = 8000 };
+	enum { DEPTH = 5, PIECES = 5500 };
 	uint64_t most = 0, now;
 
 	make((brood_queue_opts){ .bytes = 256 * MIB });
@@ -82,7 +82,7 @@ START_TEST(what_a_flood_used_is_given_back)
 	uint64_t n;
 
 	make((brood_queue_opts){ .bytes = 60 * MIB });
-	for (int round = 0; round < 4; round++) {
+	for (int round = 0; round < 2; round++) {
 		for (n = 0; n < MOST; n++)
 			put_piece(n);
 		ck_assert_uint_ge(used(), (uint64_t)MOST * PIECE);
@@ -103,7 +103,7 @@ START_TEST(the_largest_message_comes_whole)
 	make((brood_queue_opts){ .bytes = size });
 	for (size_t i = 0; i < size; i++)
 		whole[i] = (unsigned char)(i * 7 + i / 4096);
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < 12; round++) {
 		ck_assert_int_eq(brood_queue_put(q, whole, size, 0), 0);
 		ck_assert_int_eq(brood_queue_put(q, "", 0, 0), -ETIMEDOUT);
 		ck_assert_int_eq(brood_queue_get(q, back, size, 0), (ssize_t)size);
@@ -144,7 +144,7 @@ START_TEST(some_keep_theirs)
 }
 END_TEST
 
-enum { EACH = 3000 };
+enum { EACH = 1000 };
 
 static void produce(void *unused)
 {

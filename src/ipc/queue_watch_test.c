@@ -350,6 +350,16 @@ START_TEST(what_it_cannot_have_is_said)
 	ck_assert_int_eq(brood_queue_poll_fd(q), -EMFILE);
 	ck_assert_int_eq(brood_wait(&(brood_waitable){ .queue = q }, 1, BROOD_SEC), -EMFILE);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	getrlimit(RLIMIT_AS, &before);
+	none = before;
+	none.rlim_cur = 1; /* no stack to be had */
+	if (!is_sanitized) {
+		ck_assert_int_eq(setrlimit(RLIMIT_AS, &none), 0);
+		fd = brood_queue_poll_fd(q);
+		ck_assert_int_eq(setrlimit(RLIMIT_AS, &before), 0);
+		ck_assert(fd == -EAGAIN || fd == -ENOMEM);
+		ck_assert_ptr_null(atomic_load(&q->watcher));
+	}
 	q->memory->stamp ^= UINT64_C(1) << 40;
 	ck_assert_int_eq(brood_queue_poll_fd(q), -EXDEV);
 	ck_assert_int_eq(brood_wait(&(brood_waitable){ .queue = q }, 1, 0), -EXDEV);
