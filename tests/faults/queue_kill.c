@@ -358,16 +358,45 @@ static bool gets_pattern(size_t size)
 	       memcmp(buffer, pattern, size) == 0;
 }
 
-#define ACROSS 2000 /* bytes of a message that ends behind the first MiB */
+#define ACROSS 2000 /* bytes of a message that ends behind the first MiB of a turn */
 
-/* Whoever takes the first of two messages gives the memory behind it back, in which that one began. */
-static void two_and_much_behind(void)
+/* As if so many turns of the ring, and most of a MiB, had gone through it, and the memory up to `given` been given back.
+ * Whoever takes the first of two messages gives more back, in which that one began. */
+static void two_and_much_behind(uint64_t turns, uint64_t given)
 {
+	struct bri_side *sides[2];
+	uint64_t before;
+
 	remake((brood_queue_opts){ .bytes = 5 << 20 });
-	puts_pattern(sizeof(pattern) - ACROSS, 0);
-	gets_pattern(sizeof(pattern) - ACROSS);
+	before = turns * (q->mask + 1) + (1 << 20) - ACROSS;
+	sides[0] = &q->memory->put;
+	sides[1] = &q->memory->get;
+	for (int i = 0; i < 2; i++)
+		sides[i]->at[0].bytes = sides[i]->seen_bytes = before;
+	q->memory->get.given = given;
 	puts_pattern(ACROSS, 7);
 	harness_puts();
+}
+
+static void two_behind_the_first_mib(void)
+{
+	two_and_much_behind(0, 0);
+}
+
+/* In two pieces, since the first MiB of pages does not begin where the ring does. */
+static void two_behind_the_end(void)
+{
+	two_and_much_behind(1, ((uint64_t)16 << 20) - 8192);
+}
+
+static void two_behind_a_flood(void)
+{
+	two_and_much_behind(2, 0);
+}
+
+static void closed(void)
+{
+	brood_queue_close(q);
 }
 
 static void busy(void)
@@ -531,6 +560,12 @@ static void victim_discards(void)
 static void victim_comes(void)
 {
 	brood_queue_produce(q);
+}
+
+static void victim_takes_all_places(void)
+{
+	for (int i = 0; i < BRI_PRODUCERS; i++)
+		brood_queue_produce(q);
 }
 
 static void victim_comes_and_goes(void)
@@ -965,7 +1000,7 @@ static const char *getters_are_told_of_it(void)
 /* As soon as it is decided, or the joiner was told that it is about to be, it is, and all go on by themselves. */
 static const char *drop_is_finished(void)
 {
-	bool told = bri_side_look(&q->memory->done).stop != 0;
+	bool told = bri_side_look(&q->memory->done).stop != 0 || is_dropped();
 
 	if (told && !until(&s->ended, 1))
 		return "a putter sleeps on beside the end";
@@ -1027,6 +1062,11 @@ static const char *no_producer_is_left(void)
 		return goes_on();
 	start(get_one);
 	return producers_end_is_told();
+}
+
+static const char *it_is_closed(void)
+{
+	return brood_queue_is_closed(q) == 1 ? settle() : "it is not closed";
 }
 
 /* The victim waits beside a producer: another comes behind it, and then that dies. */
@@ -1130,12 +1170,16 @@ static const struct scenario scenarios[] = {
 	{ "watch, the last producer dies", NULL, victim_is_watcher, another_produces, victim_watches, end_producer, next_one_is_told, NULL, false },
 	{ "watch, no producer is left", another_produced, victim_is_watcher, NULL, victim_watches, NULL, no_producer_is_left, NULL, false },
 	{ "get, try, none, a descriptor is set", NULL, victim_has_watcher, NULL, victim_tries_to_get, NULL, still_empty, NULL, false },
-	{ "get, memory is given back", two_and_much_behind, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
+	{ "get, memory is given back", two_behind_the_first_mib, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
+	{ "get, memory is given back at the ring's end", two_behind_the_end, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
+	{ "get, much memory is given back", two_behind_a_flood, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
 	{ "discard", two_in_it, NULL, NULL, victim_discards, NULL, dropped_or_not, NULL, false },
 	{ "discard, two wait to get", NULL, NULL, two_get, victim_discards, NULL, getters_are_told_of_it, NULL, false },
 	{ "discard, one waits to put, one joins", full, NULL, one_puts_and_one_joins, victim_discards, NULL, drop_is_finished, NULL, false },
 	{ "join finishes a drop", one_and_half_discarded, NULL, NULL, victim_joins, NULL, next_one_finished_the_drop, NULL, false },
 	{ "produce, one waits to get", NULL, NULL, one_gets, victim_comes, NULL, producers_end_is_told, NULL, false },
+	{ "produce, it is closed", closed, NULL, NULL, victim_comes, NULL, it_is_closed, NULL, false },
+	{ "produce, there are sixty", NULL, victim_takes_all_places, NULL, victim_comes, NULL, no_producer_is_left, NULL, false },
 	{ "produce and retire", NULL, NULL, NULL, victim_comes_and_goes, NULL, no_producer_is_left, NULL, false },
 	{ "retire, one waits to get", NULL, victim_comes, one_gets, victim_retires, NULL, producers_end_is_told, NULL, false },
 	{ "get, the last producer dies, another behind", NULL, NULL, another_produces, victim_gets, follow_and_end_producer, follower_is_told, NULL, false },
