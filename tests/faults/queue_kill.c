@@ -394,6 +394,19 @@ static void two_behind_a_flood(void)
 	two_and_much_behind(2, 0);
 }
 
+static void dropped(void)
+{
+	two_in_it();
+	brood_queue_discard(q);
+}
+
+static void one_taken_one_dropped(void)
+{
+	two_in_it();
+	harness_gets();
+	brood_queue_discard(q);
+}
+
 static void closed(void)
 {
 	brood_queue_close(q);
@@ -1069,6 +1082,15 @@ static const char *it_is_closed(void)
 	return brood_queue_is_closed(q) == 1 ? settle() : "it is not closed";
 }
 
+static const char *taken_one_is_finished(void)
+{
+	if (brood_queue_unfinished(q) > 0 && brood_queue_task_done(q) != 0)
+		return "tasks cannot be finished";
+	if (brood_queue_task_done(q) != -EINVAL || brood_queue_join(q, 0) != 0)
+		return "tasks are counted wrongly";
+	return it_is_closed();
+}
+
 /* The victim waits beside a producer: another comes behind it, and then that dies. */
 static void follow_and_end_producer(void)
 {
@@ -1173,6 +1195,13 @@ static const struct scenario scenarios[] = {
 	{ "get, memory is given back", two_behind_the_first_mib, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
 	{ "get, memory is given back at the ring's end", two_behind_the_end, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
 	{ "get, much memory is given back", two_behind_a_flood, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
+	{ "biased: get, memory is given back", two_behind_the_first_mib, biased_to_get, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
+	{ "get, it was dropped", dropped, NULL, NULL, victim_gets, NULL, it_is_closed, NULL, false },
+	{ "biased: get, it was dropped", dropped, biased_to_get, NULL, victim_gets, NULL, it_is_closed, NULL, false },
+	{ "peek, it was dropped", dropped, NULL, NULL, victim_peeks, NULL, it_is_closed, NULL, false },
+	{ "peek, it is closed", closed, NULL, NULL, victim_peeks, NULL, it_is_closed, NULL, false },
+	{ "biased: get, it is closed", closed, biased_to_get, NULL, victim_gets, NULL, it_is_closed, NULL, false },
+	{ "task_done, one was dropped", one_taken_one_dropped, NULL, NULL, victim_finishes_two, NULL, taken_one_is_finished, NULL, false },
 	{ "discard", two_in_it, NULL, NULL, victim_discards, NULL, dropped_or_not, NULL, false },
 	{ "discard, two wait to get", NULL, NULL, two_get, victim_discards, NULL, getters_are_told_of_it, NULL, false },
 	{ "discard, one waits to put, one joins", full, NULL, one_puts_and_one_joins, victim_discards, NULL, drop_is_finished, NULL, false },
