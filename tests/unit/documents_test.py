@@ -94,7 +94,7 @@ class DocumentsTest(unittest.TestCase):
         with_examples = set()
         given = {'brood/jobs.h': 'static int n; static char **from, **to; static brood_run_opts opts;\n',
                  'brood/array.h': '#include <brood/segment.h>\n', 'brood/segment.h': '#include <brood/lock.h>\n',
-                 'brood/wait.h': 'static brood_conn *first, *second;\n',
+                 'brood/wait.h': 'static brood_conn *first;\nstatic brood_queue *tasks;\n',
                  'brood/cond.h': 'static struct { brood_lock lock; brood_cond more; long count; } *s;\n'}
         for name in names('include/brood/*.h'):
             for at, piece in enumerate(of_header(read(name))):
