@@ -10,6 +10,9 @@
  *              which says that it operates the side by its bias. What it stores there may lag behind what it loads next:
  *              a store buffer of one place, emptied by its next step, or by the fence of who takes the bias away.
  *
+ * OBSERVERS    so many see, in the same way as a leader of those who get, but outside of the line, that there is something: the
+ *              thread behind a descriptor, which a message or the end sets. A commit wakes all who sleep on the word.
+ *
  * TORN         the other side is looked at in three steps, as it is, and not in one: more states, and as good
  * TIMED        the second of each kind waits to a timeout
  *
@@ -27,6 +30,7 @@
  * UNLOCKED     a leader sets ASLEEP without the lock: must be found
  * ONE_STATE    a commit overwrites the state instead of turning to the other one: must be found
  * NO_FINISH    nobody finishes what a dead closer began: must be found
+ * WAKE_ONE     a commit wakes one of those who sleep, beside an observer: must be found
  * PUT_FIRST    the closer tells those who get before those who put: must be found
  *
  * NO_FENCE     who takes a bias away has no fence: must be found
@@ -60,7 +64,10 @@
 #ifndef GRANTS
 #define GRANTS 0
 #endif
-#define N (PRODUCERS + CONSUMERS + CLOSERS)
+#ifndef OBSERVERS
+#define OBSERVERS 0
+#endif
+#define N (PRODUCERS + CONSUMERS + CLOSERS + OBSERVERS)
 #define PUT 0
 #define GET 1
 #define AT(side, count) ((side) * 2 + ((count) & 1))
@@ -114,6 +121,19 @@ inline wake(where)
 }
 
 #define wake_one(side) wake(1 + side)
+
+/* All of them: there are two at most, a leader and an observer. */
+inline wake_all(side)
+{
+	wake_one(side);
+#if OBSERVERS && !defined(WAKE_ONE)
+	wake_one(side);
+#endif
+#if OBSERVERS > 1 && !defined(WAKE_ONE)
+	wake_one(side);
+#endif
+	skip
+}
 
 #if GRANTS
 /* What the store buffer has becomes true for all. */
@@ -319,8 +339,8 @@ inline commit(side)
 		:: was_asleep && asleep[side] -> /* the kernel's step: ASLEEP is 1, and adding 1 carries it into the count */
 			turn(side);
 			asleep[side] = false;
-			wake_one(side)
-		:: was_asleep && !asleep[side] -> asleep[side] = true; wake_one(side) /* what was added is taken for ASLEEP */
+			wake_all(side)
+		:: was_asleep && !asleep[side] -> asleep[side] = true; wake_all(side) /* what was added is taken for ASLEEP */
 		:: else -> turn(side); asleep[side] = false /* a plain store */
 		fi
 	}
@@ -573,6 +593,58 @@ over:
 	skip
 }
 
+#if OBSERVERS
+/* Notes, looks, sets ASLEEP, sleeps; once it has seen something the descriptor is set, and it is through. */
+proctype observer(byte me; bool timed)
+{
+	LOCALS;
+
+	do
+	:: true ->
+		STEP(noted = count[PUT]);
+		STEP(mine = items[AT(GET, count[GET])]);
+		STEP(theirs = items[AT(PUT, count[PUT])]; end = stop[AT(PUT, count[PUT])]);
+		if
+		:: mine != theirs || end -> break
+		:: else -> skip
+		fi;
+		lock_side(PUT);
+		if
+		:: entered ->
+			STEP(moved = (count[PUT] != noted));
+			if
+			:: !moved -> STEP(asleep[PUT] = true)
+			:: else -> skip
+			fi;
+			STEP(owner[PUT] = 0);
+			if
+			:: moved -> skip
+			:: else ->
+				if
+				:: atomic { /* the kernel compares and queues */
+					if
+					:: count[PUT] == noted && asleep[PUT] -> sleeps[me] = 1 + PUT
+					:: else -> skip
+					fi
+				}
+				MAY_DIE
+				fi;
+endasleep:			if
+				:: sleeps[me] == 0 -> skip
+				MAY_DIE
+				fi
+			fi
+		:: else -> skip
+		fi
+	od;
+	goto over;
+dead:
+	atomic { die() };
+over:
+	skip
+}
+#endif
+
 #define NOW(what, side) what[AT(side, count[side])]
 
 /* When nothing more happens. */
@@ -610,6 +682,12 @@ init {
 #endif
 #if CONSUMERS > 1
 		run consumer(PRODUCERS + 2, timed);
+#endif
+#if OBSERVERS
+		run observer(PRODUCERS + CONSUMERS + 1, false);
+#endif
+#if OBSERVERS > 1
+		run observer(PRODUCERS + CONSUMERS + 2, false);
 #endif
 #if CLOSERS
 		run closer(N, false);

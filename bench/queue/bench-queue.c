@@ -40,6 +40,7 @@ struct way {
 static struct shared {
 	LINE volatile int ready, go;
 	LINE volatile uint64_t got[8], sum[8];
+	LINE volatile uint64_t put[8];
 	volatile int64_t ended;
 	LINE uint32_t there;
 	LINE uint32_t back;
@@ -176,7 +177,7 @@ static void drain(struct way *way, int nth)
 	_exit(0);
 }
 
-static void feed(struct way *way, int64_t until)
+static void feed(struct way *way, int nth, int64_t until)
 {
 	unsigned char *messages = memory(BATCH * way->size);
 	uint64_t number = 0;
@@ -193,6 +194,7 @@ static void feed(struct way *way, int64_t until)
 			number++;
 		}
 	} while (brood_now() < until);
+	s->put[nth] = number;
 	free(messages);
 }
 
@@ -225,7 +227,7 @@ static double throughput(enum side side, int putters, int getters, size_t size)
 	for (int i = 0; i < putters; i++) {
 		putting[i] = start();
 		if (putting[i] == 0) {
-			feed(&way, began + RUN_NS);
+			feed(&way, i, began + RUN_NS);
 			_exit(0);
 		}
 	}
@@ -417,6 +419,28 @@ static double crowded(bool ours)
 	return throughput(ours ? BROOD : LOCKS, 4, 4, 64);
 }
 
+/* Percent of its fair share that the one of four had who had least. */
+static double least_of(const volatile uint64_t *shares)
+{
+	uint64_t least = UINT64_MAX, all = 0;
+
+	for (int i = 0; i < 4; i++) {
+		all += shares[i];
+		least = shares[i] < least ? shares[i] : least;
+	}
+	return 400.0 * (double)least / (double)all;
+}
+
+static double least_put(bool ours)
+{
+	return ours && throughput(BROOD, 4, 4, 64) > 0 ? least_of(s->put) : 100;
+}
+
+static double least_got(bool ours)
+{
+	return ours && throughput(BROOD, 4, 4, 64) > 0 ? least_of(s->got) : 100;
+}
+
 static double busy(bool ours)
 {
 	return busy_trips(ours ? BROOD : MPMC);
@@ -428,6 +452,8 @@ static const struct rounds_figure figures[] = {
 	{ "queue.1to1.64b.batch16", "M/s", "two-robust-locks", batched, true },
 	{ "queue.1to1.1kib", "M/s", "two-robust-locks", larger, true },
 	{ "queue.4to4.64b", "M/s", "two-robust-locks", crowded, true },
+	{ "queue.4to4.least-put", "%", "fair-share", least_put, true },
+	{ "queue.4to4.least-got", "%", "fair-share", least_got, true },
 	{ "queue.pingpong.busy", "us", "mpmc-pair", busy, false },
 	{ "queue.pingpong.asleep", "us", "futex", asleep, false },
 	{ "queue.take", "us", "membarrier", take, false },

@@ -16,17 +16,20 @@
  *
  * A queue has any number of putters and getters, processes and threads. Messages are bytes, of any size from 0
  * to the queue's limit, and come out whole, each once, in the order in which they were put. There
- * is no thread behind it and nothing to flush: when put returns, the message is there, size and
- * empty say so at once, and it stays when the putter ends.
+ * is no thread behind it (but for brood_queue_poll_fd(), if it is called) and nothing to flush: when put returns, the
+ * message is there, size and empty say so at once, and it stays when the putter ends.
  *
  * Bounds   The bytes of all messages are limited (1 MiB, unless .bytes says more or less), and, if asked for
  *          (.items), their number. A message costs its size, rounded up to 8, and 8 bytes more; one as
  *          large as .bytes fits into an empty queue. A put into a full queue waits.
  * Place    Unnamed by default, a descriptor (memfd): forked children have the queue, others are sent or
  *          inherit brood_queue_fd() and attach. Or under a name in /dev/shm (.name): see brood/segment.h for how
- *          that comes and goes. Memory is used as far as messages ever reached.
+ *          that comes and goes. Memory is used as far as messages ever reached; where .bytes is more than 4 MiB, it is
+ *          given back behind the getters, so that it may be a limit and no plan. A named queue has all of it from the start.
  * End      brood_queue_close() says that nothing more will come. Puts are refused with -EPIPE from then on, gets give what
  *          is there, and then -EPIPE, to all; who sleeps is woken. No 'STOP' messages needed.
+ *          brood_queue_discard() drops what is there, too. Where putters say so by brood_queue_produce(), the queue ends by
+ *          itself when the last of them has ended or died.
  * Death    Whoever is killed, at whatever instruction: a message is in the queue whole, or not at all; the others
  *          go on, and nobody sleeps for whom there is something to do. A getter that is killed after
  *          it took a message takes that along (get_many: those that it took). A closer that is killed in
@@ -59,8 +62,8 @@ typedef struct brood_queue brood_queue;
 #define BROOD_QUEUE_BYTES (((size_t)1 << 20) - 8)
 
 typedef struct brood_queue_opts {
-	uint64_t items;   /* most messages at a time; 0: as many as the bytes hold */
-	size_t bytes;     /* most bytes at a time; 0: BROOD_QUEUE_BYTES */
+	uint64_t items; /* most messages at a time; 0: as many as the bytes hold */
+	size_t bytes; /* most bytes at a time; 0: BROOD_QUEUE_BYTES; more than 4 MiB take that much address space twice */
 	const char *name; /* in /dev/shm, without a slash; NULL: unnamed */
 	bool keep;        /* named: outlives its users; a sweep leaves it */
 	brood_fail *fail;
@@ -102,7 +105,8 @@ BROOD_API int brood_queue_fd(const brood_queue *queue);
  * Safe:    threads, processes, signal handlers. */
 BROOD_API brood_queue *brood_queue_ref(brood_queue *queue);
 
-/** Give a reference back; the last one of this process unmaps it. NULL is fine. The messages stay as long as
+/** Give a reference back; the last one of this process unmaps it, ends the thread of brood_queue_poll_fd() and closes that
+ * descriptor. NULL is fine. The messages stay as long as
  * somebody has the queue, or it has a name.
  * Returns: NULL.
  * Errors:  none.
@@ -161,6 +165,42 @@ BROOD_API ssize_t brood_queue_get_many(brood_queue *queue, void *buf, size_t siz
  * Owns:    nothing; the handle stays the caller's.
  * Safe:    threads, processes, signal handlers. */
 BROOD_API int brood_queue_close(brood_queue *queue);
+
+/** Close it, and drop what is in it: from one moment on its size is 0 and gets say -EPIPE at once, and brood_queue_join()
+ * waits for nothing but what was taken before. If it is killed before that moment the queue may be closed, or not; if
+ * somebody who waits in brood_queue_join(), or comes to, was told of it, he does the rest. Again is fine.
+ * Returns: 0. Errors: as brood_queue_close().
+ * Owns:    nothing; the handle stays the caller's.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API int brood_queue_discard(brood_queue *queue);
+
+/** Say that the calling thread is one of the producers, until brood_queue_retire(). When the last one that said so has
+ * retired, or its thread has ended, of whatever, SIGKILL and exec included, the queue ends as by brood_queue_close(): who waits
+ * to get is told, or the next who tries, and brood_queue_is_closed() says so from then on. Others may put, too, but nobody
+ * waits for them. A thread may say so several times, and retires as often. Let a producer
+ * say so before the one that starts it retires, or the end may come between; a forked child says so for itself.
+ * Returns: 0. Errors: -EPIPE: the queue is closed; -EUSERS: there are 60; -EINVAL, -EXDEV, -ENOTSUP, -EDEADLK,
+ *          -ENOLCK.
+ * Owns:    a place of the thread, until brood_queue_retire(); the last reference of this process gives back those of its own
+ *          thread, other threads retire before.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API int brood_queue_produce(brood_queue *queue);
+
+/** Say that the calling thread puts nothing more.
+ * Returns: 0. Errors: -EPERM: it has not said that it does; -EINVAL, -EXDEV, -ENOTSUP.
+ * Owns:    nothing any more.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API int brood_queue_retire(brood_queue *queue);
+
+/** A descriptor for poll(2) and its kin, of this process: readable when there may be something to get, a message or the end.
+ * Only a get (peek, get_many) of this process that finds nothing makes it unreadable again; another process may have been quicker.
+ * So readable means: get with a timeout of 0, until that says -ETIMEDOUT. The first call starts a thread, all signals
+ * blocked, asleep until the queue is no more empty; nothing but this call and brood_wait() does. That producers have died it
+ * sees after a tenth of a second. A forked child calls it anew, and gets its own.
+ * Returns: the descriptor. Errors: -EAGAIN: no more threads; -EMFILE, -ENFILE, -ENOMEM; -EINVAL, -EXDEV, -ENOTSUP.
+ * Owns:    the queue: never read, write or close it. It is closed with the last reference.
+ * Safe:    threads, processes; not in a signal handler. */
+BROOD_API int brood_queue_poll_fd(brood_queue *queue);
 
 /** Whether it is closed; there may be messages in it.
  * Returns: 1 or 0. Errors: -EINVAL, -EXDEV, -ENOTSUP.

@@ -6,9 +6,11 @@
 
 #include "base/cleanup.h"
 #include "base/fail.h"
-#include "ipc/queue_bias.h"
+#include "ipc/queue_end.h"
 
 #define MOST_BYTES (UINT64_C(1) << 40)
+#define BLOCK_SHIFT 20            /* memory is given back by so much … */
+#define GIVES (UINT64_C(4) << 20) /* … of rings larger than this */
 
 static void init_side(const struct bri_thread *self, struct bri_side *side)
 {
@@ -20,6 +22,7 @@ static void init_side(const struct bri_thread *self, struct bri_side *side)
 struct plan {
 	struct bri_thread *self;
 	uint64_t items, bytes, ring;
+	bool gives;
 };
 
 /* Into zeroed memory that nobody else sees yet. */
@@ -32,9 +35,13 @@ static int fill(void *context, void *data, size_t size)
 	memory->items = plan->items;
 	memory->bytes = plan->bytes;
 	memory->ring = plan->ring;
+	memory->gives = plan->gives;
 	init_side(plan->self, &memory->put);
 	init_side(plan->self, &memory->get);
 	init_side(plan->self, &memory->done);
+	bri_lock_init(plan->self, &memory->roll);
+	for (size_t i = 0; i < BRI_PRODUCERS; i++)
+		bri_lock_init(plan->self, &memory->producers[i]);
 	bri_stamp(plan->self, &memory->stamp, BRI_STAMP_QUEUE);
 	return 0;
 }
@@ -86,6 +93,8 @@ static int adopt(brood_segment *segment, brood_fail *fail, brood_queue **ret_que
 	queue->mask = queue->memory->ring - 1;
 	queue->bytes = queue->memory->bytes;
 	queue->items = queue->memory->items;
+	queue->giving =
+		queue->memory->gives && queue->bytes <= queue->memory->ring / 2 ? BLOCK_SHIFT : 63;
 	*ret_queue = queue;
 	return 0;
 }
@@ -110,6 +119,9 @@ int brood_queue_new(const brood_queue_opts *opts, brood_queue **ret_queue)
 	plan.items = opts->items == 0 ? UINT64_MAX : opts->items;
 	plan.bytes = bri_record_size(opts->bytes == 0 ? BROOD_QUEUE_BYTES : opts->bytes);
 	plan.ring = power_of_two(plan.bytes);
+	plan.gives = opts->name == NULL && plan.ring > GIVES;
+	if (plan.gives)
+		plan.ring = power_of_two(2 * plan.bytes); /* see queue_give.c */
 	r = brood_segment_new(sizeof(struct bri_queue_memory) + plan.ring, &how, &segment);
 	return r < 0 ? r : adopt(segment, opts->fail, ret_queue);
 }
@@ -144,6 +156,8 @@ brood_queue *brood_queue_ref(brood_queue *queue)
 brood_queue *brood_queue_unref(brood_queue *queue)
 {
 	if (queue != NULL && atomic_fetch_sub(&queue->refs, 1) == 1) {
+		bri_queue_unwatch(queue);
+		bri_producers_leave(queue);
 		brood_segment_unref(queue->segment);
 		free(queue);
 	}
@@ -168,8 +182,20 @@ static int look(const brood_queue *queue, struct bri_mark *ret_put, struct bri_m
 		before = *ret_get;
 		*ret_put = bri_side_look(&queue->memory->put);
 		*ret_get = bri_side_look(&queue->memory->get);
-	} while (ret_get->items != before.items);
+	} while (ret_get->items != before.items || ret_get->stop != before.stop);
+	if (ret_get->stop & BRI_STOP_DROP) {
+		ret_get->items = ret_put->items;
+		ret_get->bytes = ret_put->bytes;
+	}
 	return 0;
+}
+
+int bri_queue_ready(const brood_queue *queue)
+{
+	struct bri_mark put, get;
+	int r = look(queue, &put, &get);
+
+	return r < 0 ? r : put.items != get.items || put.stop & BRI_STOP_END;
 }
 
 ssize_t brood_queue_size(const brood_queue *queue)
@@ -202,18 +228,18 @@ int brood_queue_is_closed(const brood_queue *queue)
 {
 	int r = bri_queue_check(bri_thread(), queue);
 
-	return r < 0 ? r : bri_side_look(&queue->memory->put).stop != 0;
+	return r < 0 ? r : (bri_side_look(&queue->memory->put).stop & BRI_STOP_END) != 0;
 }
 
 ssize_t brood_queue_unfinished(const brood_queue *queue)
 {
 	int r = bri_queue_check(bri_thread(), queue);
-	uint64_t done;
+	struct bri_mark done;
 
 	if (r < 0)
 		return r;
-	done = bri_side_look(&queue->memory->done).items; /* first: it never gets ahead */
-	return (ssize_t)(bri_side_look(&queue->memory->put).items - done);
+	done = bri_side_look(&queue->memory->done); /* first: it never gets ahead */
+	return (ssize_t)bri_queue_left(queue, &done);
 }
 
 int brood_queue_describe(const brood_queue *queue, char *buf, size_t size)
@@ -229,5 +255,6 @@ int brood_queue_describe(const brood_queue *queue, char *buf, size_t size)
 	return snprintf(buf, size, "queue, %llu messages%s, %llu bytes of at most %llu%s",
 			(unsigned long long)(put.items - get.items), most,
 			(unsigned long long)(put.bytes - get.bytes),
-			(unsigned long long)queue->bytes, put.stop ? ", closed" : "");
+			(unsigned long long)queue->bytes,
+			put.stop & BRI_STOP_END ? ", closed" : "");
 }

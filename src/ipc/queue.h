@@ -23,16 +23,24 @@
 
 #include "sync/robust.h"
 
-#define BRI_STAMP_QUEUE BRI_STAMP('q', 0x20 | BRI_WORD)
+#define BRI_STAMP_QUEUE BRI_STAMP('q', 0x30 | BRI_WORD)
 
 #define BRI_QUEUE_ASLEEP UINT32_C(1)
 #define BRI_QUEUE_COMMIT UINT32_C(2)
+
+/* What a side's stop says; see queue_end.c. */
+#define BRI_STOP_END \
+	UINT64_C(1) /* of put: closed; of get: about to be, and who waits to put finishes it */
+#define BRI_STOP_DROP \
+	UINT64_C(     \
+		2) /* of get: what is in it is dropped; of done: about to be, and who joins finishes it */
+#define BRI_STOP_PRODUCED UINT64_C(4) /* of put: somebody has said that it produces */
 
 /* What a side has come to. All of it only ever grows. */
 struct bri_mark {
 	uint64_t items; /* messages that were put, taken, or finished */
 	uint64_t bytes; /* … of the ring */
-	uint64_t stop;  /* of put: closed; of get: about to be, and who waits to put finishes it */
+	uint64_t stop;  /* BRI_STOP_… */
 };
 
 /* A thread's own place in a side: its word has the thread's id while it operates the side by its bias. In the shape
@@ -46,6 +54,7 @@ struct bri_slot {
 _Static_assert(sizeof(struct bri_slot) == 64, "a line");
 
 #define BRI_SLOTS 16
+#define BRI_PRODUCERS 60 /* whoever leads the getters sleeps on all of them, and on more */
 
 /* Blocks of 128 bytes, since processors fetch lines of 64 in pairs. */
 struct bri_side {
@@ -59,7 +68,7 @@ struct bri_side {
 	uint32_t need;        /* … until the side is biased to it */
 	uint32_t barred;      /* somebody was here who cannot take a side from a biased user */
 	uint32_t spare;
-	uint64_t spare_line;
+	uint64_t given; /* of get: so far the ring's memory was given back; may lag */
 	struct bri_mark at[2];
 	uint32_t word;
 	uint32_t spare_word[19];
@@ -79,10 +88,15 @@ struct bri_queue_memory {
 	uint64_t items; /* limits; items: UINT64_MAX is none */
 	uint64_t bytes; /* … of the ring, which may be larger */
 	uint64_t ring;  /* its size, a power of two; it lies behind this */
-	uint64_t spare[4];
+	uint64_t gives; /* memory behind the getters is given back */
+	uint64_t spare[3];
 	struct bri_side put, get, done;
+	brood_lock roll; /* of producers: to come upon it, and to find that none is left */
+	uint64_t spare_roll[3];
+	brood_lock producers[BRI_PRODUCERS];
 };
-_Static_assert(offsetof(struct bri_queue_memory, put) == 64,
+_Static_assert(offsetof(struct bri_queue_memory, put) == 64 &&
+		       sizeof(struct bri_queue_memory) % 64 == 0,
 	       "a segment's data begins 64 bytes into a block");
 
 struct brood_queue {
@@ -91,6 +105,9 @@ struct brood_queue {
 	struct bri_queue_memory *memory;
 	unsigned char *ring;
 	uint64_t mask, bytes, items; /* as in memory, where others could write over them */
+	unsigned giving; /* a getter that crosses a multiple of 1 << giving gives memory back */
+	_Atomic(struct bri_watcher *)
+		watcher; /* behind the descriptor; NULL: nobody has asked for it */
 };
 
 /* A message in the ring: its size, and its bytes rounded up to 8. It goes on at the ring's start when it reaches the end. */
@@ -101,6 +118,26 @@ static inline uint64_t bri_record_size(uint64_t size)
 
 /* The state of a side, for who does not hold its lock: one that was true during the call. */
 struct bri_mark bri_side_look(const struct bri_side *side);
+
+/* Whether a get has something to tell, a message or the end: 1 or 0, or why it cannot be asked. */
+int bri_queue_ready(const brood_queue *queue);
+
+/* A get of this process found nothing: the descriptor says so, and is set again when there is something (queue_watch.c). */
+void bri_watcher_rearm(struct bri_watcher *watcher);
+
+static inline void bri_queue_rearm(brood_queue *queue)
+{
+	struct bri_watcher *watcher = atomic_load_explicit(&queue->watcher, memory_order_acquire);
+
+	if (watcher != NULL)
+		bri_watcher_rearm(watcher);
+}
+
+/* Ends the thread, and closes the descriptor. */
+void bri_queue_unwatch(brood_queue *queue);
+
+/* By who operates the getting side, after the commit that came from `before` to `bytes` (queue_give.c). */
+void bri_queue_give_back(const brood_queue *queue, uint64_t before, uint64_t bytes);
 
 /* 0, or why the calling thread cannot use it. */
 static inline int bri_queue_check(const struct bri_thread *self, const brood_queue *queue)

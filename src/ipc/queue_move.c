@@ -1,8 +1,8 @@
-/* Messages in and out, the end, and the count of finished work. */
+/* Messages in and out, and the count of finished work. */
 #include <limits.h>
 #include <string.h>
 
-#include "ipc/queue_side.h"
+#include "ipc/queue_end.h"
 
 /* Whether nothing speaks against the bias, if there is one. */
 static inline bool may_go_straight(const struct bri_thread *self, const brood_queue *queue)
@@ -73,7 +73,7 @@ static ssize_t finish_close(struct bri_side *put)
 {
 	const struct bri_mark *mark = bri_side_now(put);
 
-	bri_side_prepare(put, mark->items, mark->bytes, 1);
+	bri_side_prepare(put, mark->items, mark->bytes, mark->stop | BRI_STOP_END);
 	bri_side_commit(put);
 	return -EPIPE;
 }
@@ -87,7 +87,7 @@ static inline __attribute__((always_inline)) ssize_t put_some(const brood_queue 
 	uint64_t items = mark->items, bytes = mark->bytes, stop = 0;
 	size_t n;
 
-	if (mark->stop)
+	if (mark->stop & BRI_STOP_END)
 		return -EPIPE;
 	for (n = 0; n < most; n++) {
 		size_t size = messages[n].iov_len;
@@ -104,7 +104,7 @@ static inline __attribute__((always_inline)) ssize_t put_some(const brood_queue 
 	}
 	if (n == 0)
 		return stop ? finish_close(put) : -EAGAIN;
-	bri_side_prepare(put, items, bytes, 0);
+	bri_side_prepare(put, items, bytes, mark->stop);
 	bri_side_commit(put);
 	return (ssize_t)n;
 }
@@ -185,7 +185,7 @@ static inline __attribute__((always_inline)) int next_message(const brood_queue 
 
 		get->seen_items = put.items;
 		if (put.items == items)
-			return put.stop ? -EPIPE : -EAGAIN;
+			return put.stop & BRI_STOP_END ? -EPIPE : -EAGAIN;
 	}
 	*ret_size = *head_at(queue, bytes);
 	return *ret_size > queue->bytes - sizeof(uint64_t) ? -EBADMSG : 0;
@@ -195,7 +195,9 @@ static ssize_t peek_step(const struct bri_call *call)
 {
 	const struct bri_mark *mark = bri_side_now(call->own);
 	uint64_t size;
-	int r = next_message(call->queue, mark->items, mark->bytes, &size);
+	int r = mark->stop & BRI_STOP_DROP ?
+			-EPIPE :
+			next_message(call->queue, mark->items, mark->bytes, &size);
 
 	if (r < 0)
 		return r;
@@ -211,10 +213,12 @@ static inline __attribute__((always_inline)) ssize_t get_some(const brood_queue 
 {
 	struct bri_side *get = &queue->memory->get;
 	const struct bri_mark *mark = bri_side_now(get);
-	uint64_t items = mark->items, bytes = mark->bytes, size;
+	uint64_t items = mark->items, before = mark->bytes, bytes = before, size;
 	size_t n, used = 0;
 	int r = 0;
 
+	if (mark->stop & BRI_STOP_DROP)
+		return -EPIPE;
 	for (n = 0; n < most; n++) {
 		r = next_message(queue, items, bytes, &size);
 		if (r == 0 && (used > room || size > room - used))
@@ -231,12 +235,20 @@ static inline __attribute__((always_inline)) ssize_t get_some(const brood_queue 
 		return r;
 	bri_side_prepare(get, items, bytes, mark->stop);
 	bri_side_commit(get);
+	if (__builtin_expect((before ^ bytes) >> queue->giving != 0, 0))
+		bri_queue_give_back(queue, before, bytes);
 	return (ssize_t)n;
 }
 
 static ssize_t get_step(const struct bri_call *call)
 {
 	return get_some(call->queue, call->buf, call->size, call->ret_messages, call->n);
+}
+
+static bool found_nothing(const struct bri_call *call)
+{
+	bri_queue_rearm(call->queue);
+	return bri_producers_end(call->queue, 0) > 0;
 }
 
 static inline __attribute__((always_inline)) ssize_t receive(brood_queue *queue, bri_step_fn *step,
@@ -254,6 +266,8 @@ static inline __attribute__((always_inline)) ssize_t receive(brood_queue *queue,
 		return r;
 	call.own = &queue->memory->get;
 	call.other = &queue->memory->put;
+	call.note = bri_producers_note;
+	call.nothing = found_nothing;
 	call.buf = buf != NULL ? buf : &nothing;
 	call.size = size;
 	call.ret_messages = ret_messages;
@@ -304,44 +318,18 @@ ssize_t brood_queue_peek(brood_queue *queue, void *buf, size_t size, int64_t tim
 	return receive(queue, peek_step, buf, size, NULL, 1, timeout_ns);
 }
 
-/* ---- the end */
-
-static ssize_t stop_step(const struct bri_call *call)
-{
-	const struct bri_mark *mark = bri_side_now(call->own);
-
-	if (!mark->stop) {
-		bri_side_prepare(call->own, mark->items, mark->bytes, 1);
-		bri_side_commit(call->own);
-	}
-	return 0;
-}
-
-/* The getting side first. That wakes who waits for room, and who finds no room from then on ends the putting side as we
- * do, so that it is done though we be killed in between. It is closed when the putting side is. */
-int brood_queue_close(brood_queue *queue)
-{
-	int r = bri_queue_check(bri_thread(), queue);
-
-	if (r == 0)
-		r = bri_side_at_once(queue, &queue->memory->get, stop_step);
-	if (r == 0)
-		r = bri_side_at_once(queue, &queue->memory->put, stop_step);
-	return r;
-}
-
 /* ---- finished work */
 
 /* The last one wakes who waits for it; the others only count. That ASLEEP stays is right: who has set it waits on. */
 static ssize_t done_step(const struct bri_call *call)
 {
 	struct bri_side *done = call->own;
-	uint64_t items = bri_side_now(done)->items;
-	uint64_t left = bri_side_look(&call->queue->memory->put).items - items;
+	const struct bri_mark *mark = bri_side_now(done);
+	uint64_t left = bri_queue_left(call->queue, mark);
 
 	if (left == 0)
 		return -EINVAL;
-	bri_side_prepare(done, items + 1, 0, 0);
+	bri_side_prepare(done, mark->items + 1, 0, mark->stop);
 	if (left == 1)
 		bri_side_commit(done);
 	else
@@ -358,10 +346,7 @@ int brood_queue_task_done(brood_queue *queue)
 
 static ssize_t join_step(const struct bri_call *call)
 {
-	struct bri_queue_memory *memory = call->queue->memory;
-	uint64_t done = bri_side_now(&memory->done)->items;
-
-	return done == bri_side_look(&memory->put).items ? 0 : -EAGAIN;
+	return bri_queue_left(call->queue, bri_side_now(call->own)) == 0 ? 0 : -EAGAIN;
 }
 
 int brood_queue_join(brood_queue *queue, int64_t timeout_ns)
@@ -372,6 +357,8 @@ int brood_queue_join(brood_queue *queue, int64_t timeout_ns)
 	if (r < 0)
 		return r;
 	call.own = call.other = &queue->memory->done;
+	call.note = bri_drop_note;
+	call.nothing = bri_drop_finish;
 	call.timeout_ns = timeout_ns;
 	return (int)bri_side_perform(&call, join_step);
 }

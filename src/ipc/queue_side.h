@@ -70,6 +70,7 @@ struct bri_call {
 	union {
 		const struct iovec *messages; /* put */
 		struct iovec *ret_messages;   /* get */
+		uint64_t stop;                /* the end: BRI_STOP_… */
 	};
 	size_t n;
 	unsigned char *buf; /* get, peek */
@@ -78,6 +79,8 @@ struct bri_call {
 	/* What else, beside the other side's word, may end the leader's sleep; returns how many, less than
 	 * BRI_MOST_WATCHES. NULL: nothing. */
 	size_t (*note)(const struct bri_call *call, struct bri_watch *ret_watches);
+	/* A look found nothing to do, and no lock is held: true if there may be by now. NULL: false. */
+	bool (*nothing)(const struct bri_call *call);
 };
 
 /* What is done under the lock: a result, or -EAGAIN when there is nothing to do now. */
@@ -92,6 +95,12 @@ int bri_side_end_bias(struct bri_call *call, struct bri_side *side);
 
 /* There was nothing to do. */
 ssize_t bri_side_wait(struct bri_call *call, bri_step_fn *step);
+
+/* For who sleeps on the other side's word without a place in line (queue_watch.c), as the leader does: what may end the
+ * sleep, noted before the look; and, if that found nothing, whether ASLEEP is set and it may sleep: 1 or 0, or
+ * -errno. */
+size_t bri_side_note(const struct bri_call *call, struct bri_watch *watches);
+int bri_side_arm(struct bri_call *call, const struct bri_watch *watches);
 
 /* Does the step as soon as the side is to be had. */
 int bri_side_at_once(brood_queue *queue, struct bri_side *side, bri_step_fn *step);

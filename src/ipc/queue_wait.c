@@ -22,11 +22,11 @@ struct bri_mark bri_side_look(const struct bri_side *side)
 	}
 }
 
-/* ASLEEP stays until we take it away; the empty exchange is for ThreadSanitizer, which does not see what the kernel does. */
+/* All are woken: with ASLEEP gone, nobody would wake who sleeps on. ASLEEP stays until we take it away; the empty exchange is for ThreadSanitizer, which does not see what the kernel does. */
 void bri_side_commit_and_wake(struct bri_side *side)
 {
 	__atomic_fetch_or(&side->word, 0, __ATOMIC_SEQ_CST);
-	bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);
+	bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, BRI_EVERYBODY);
 }
 
 int64_t bri_call_deadline(struct bri_call *call)
@@ -76,8 +76,8 @@ static bool moves(const struct bri_call *call, uint32_t noted)
 	return false;
 }
 
-/* With the gate. Sets ASLEEP and sleeps, unless the word has moved. Nobody waits for a gate who holds a lock. */
-static int sleep_on_other(struct bri_call *call, const struct bri_watch *watches, size_t n)
+/* Nobody waits for a gate who holds a lock. */
+int bri_side_arm(struct bri_call *call, const struct bri_watch *watches)
 {
 	struct bri_side *other = call->other;
 	int r = bri_side_lock(call, other);
@@ -91,11 +91,17 @@ static int sleep_on_other(struct bri_call *call, const struct bri_watch *watches
 		other->turns = 0;
 	}
 	bri_lock_release_unwatched(call->self, &other->lock);
-	return moved ? 0 : bri_futex_wait_any(watches, n, bri_call_deadline(call));
+	return !moved;
 }
 
-/* What may end a sleep, as it is before the look that finds nothing to do. */
-static size_t note(const struct bri_call *call, struct bri_watch *watches)
+static int sleep_on_other(struct bri_call *call, const struct bri_watch *watches, size_t n)
+{
+	int r = bri_side_arm(call, watches);
+
+	return r <= 0 ? r : bri_futex_wait_any(watches, n, bri_call_deadline(call));
+}
+
+size_t bri_side_note(const struct bri_call *call, struct bri_watch *watches)
 {
 	watches[0] = (struct bri_watch){ &call->other->word,
 					 bri_word(&call->other->word) | BRI_QUEUE_ASLEEP };
@@ -109,7 +115,7 @@ static ssize_t lead(struct bri_call *call, bri_step_fn *step, bool patient)
 	int slept = 0;
 
 	for (;;) {
-		size_t n = note(call, watches);
+		size_t n = bri_side_note(call, watches);
 		ssize_t r = bri_side_attempt(call, step);
 
 		if (r != -EAGAIN)
@@ -149,6 +155,11 @@ ssize_t bri_side_wait(struct bri_call *call, bri_step_fn *step)
 	uint32_t noted;
 	ssize_t r;
 
+	if (call->nothing != NULL && call->nothing(call)) {
+		r = bri_side_attempt(call, step);
+		if (r != -EAGAIN)
+			return r;
+	}
 	if (call->timeout_ns <= 0)
 		return -ETIMEDOUT;
 	noted = bri_word(&call->other->word) | BRI_QUEUE_ASLEEP;

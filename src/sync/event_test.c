@@ -148,8 +148,11 @@ END_TEST
 
 static void set_in_handler(int signum)
 {
+	int saved = errno;
+
 	(void)signum;
 	brood_event_set(&s->event);
+	errno = saved;
 }
 
 static void wait_for_handler(void *unused)

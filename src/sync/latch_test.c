@@ -136,8 +136,11 @@ END_TEST
 
 static void count_in_handler(int signum)
 {
+	int saved = errno;
+
 	(void)signum;
 	(void)brood_latch_count_down(latch, 1);
+	errno = saved;
 }
 
 /* The first two do not end the wait, the third one does. */

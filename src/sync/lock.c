@@ -161,20 +161,6 @@ int bri_lock_release_slow(struct bri_thread *self, brood_lock *lock, void *befor
 	return 0;
 }
 
-void bri_lock_release_slot(struct bri_thread *self, brood_lock *slot)
-{
-	void *before = bri_insure(self, &slot->next);
-	uint32_t mine = self->tid;
-
-	bri_unlink(self, &slot->prev, &slot->next);
-	__atomic_store_n(&slot->owner, 0, __ATOMIC_RELAXED);
-	if (__atomic_compare_exchange_n(bri_lock_word(slot), &mine, 0, false, __ATOMIC_RELEASE,
-					__ATOMIC_RELAXED))
-		bri_insure(self, before);
-	else
-		bri_lock_release_slow(self, slot, before);
-}
-
 static inline bool is_armed(const struct bri_thread *self, const brood_lock *lock)
 {
 	return BRI_TID(__atomic_load_n(&lock->alarm[BRI_WORD], __ATOMIC_RELAXED)) == self->tid;

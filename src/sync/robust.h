@@ -240,9 +240,6 @@ int bri_lock_acquire_timed(struct bri_thread *self, brood_lock *lock, int64_t ti
 /* Of a lock that the thread holds, and whose waiters wait in bri_lock_acquire(). */
 void bri_lock_release(struct bri_thread *self, brood_lock *lock);
 
-/* Of one whose word others sleep on for themselves (slots.h): they need no fence. */
-void bri_lock_release_slot(struct bri_thread *self, brood_lock *slot);
-
 /* The two fast paths, for where they are to be straight lines; the slow ones are lock.c's. A lock that is free costs
  * little more than its two locked instructions. */
 int bri_lock_arm(struct bri_thread *self, brood_lock *lock, void *before);
@@ -274,35 +271,55 @@ static inline int bri_lock_take_clean(struct bri_thread *self, brood_lock *lock)
 	return -EBUSY;
 }
 
-/* Out of the word, which had no WAITERS: true. Else it still is ours. */
-static inline bool bri_lock_leave(struct bri_thread *self, brood_lock *lock)
+/* Two ways out of the word: true, it had no WAITERS; else it still is ours. By one exchange, … */
+static inline bool bri_lock_leave_at_once(struct bri_thread *self, brood_lock *lock)
 {
 	uint32_t mine = self->tid;
 
+	return __atomic_compare_exchange_n(bri_lock_word(lock), &mine, 0, false, __ATOMIC_RELEASE,
+					   __ATOMIC_RELAXED);
+}
+
+/* … and without one, as above. */
+static inline bool bri_lock_leave(struct bri_thread *self, brood_lock *lock)
+{
 	if (__builtin_expect(self->freed != BRI_JOINED, 0)) {
 		bri_thread_count(self);
-		return __atomic_compare_exchange_n(bri_lock_word(lock), &mine, 0, false,
-						   __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+		return bri_lock_leave_at_once(self, lock);
 	}
 	__atomic_store_n(&lock->turn, lock->turn | 1, __ATOMIC_RELAXED);
 	atomic_signal_fence(memory_order_seq_cst);
-	if (__builtin_expect(__atomic_load_n(bri_lock_word(lock), __ATOMIC_RELAXED) != mine, 0))
+	if (__builtin_expect(__atomic_load_n(bri_lock_word(lock), __ATOMIC_RELAXED) != self->tid,
+			     0))
 		return false;
 	__atomic_store_n(bri_lock_word(lock), 0, __ATOMIC_RELEASE);
 	return true;
 }
 
-/* Of one that no condition watches, and whose waiters wait in bri_lock_acquire(). */
-static inline int bri_lock_release_unwatched(struct bri_thread *self, brood_lock *lock)
+static inline __attribute__((always_inline)) int bri_lock_release_by(
+	bool (*leave)(struct bri_thread *self, brood_lock *lock), struct bri_thread *self,
+	brood_lock *lock)
 {
 	void *before = bri_insure(self, &lock->next);
 
 	bri_unlink(self, &lock->prev, &lock->next);
 	__atomic_store_n(&lock->owner, 0, __ATOMIC_RELAXED);
-	if (__builtin_expect(!bri_lock_leave(self, lock), 0))
+	if (__builtin_expect(!leave(self, lock), 0))
 		return bri_lock_release_slow(self, lock, before);
 	bri_insure(self, before);
 	return 0;
+}
+
+/* Of one that no condition watches, and whose waiters wait in bri_lock_acquire(). */
+static inline int bri_lock_release_unwatched(struct bri_thread *self, brood_lock *lock)
+{
+	return bri_lock_release_by(bri_lock_leave, self, lock);
+}
+
+/* Of one whose word others sleep on for themselves (slots.h): they make no fence. */
+static inline int bri_lock_release_slot(struct bri_thread *self, brood_lock *slot)
+{
+	return bri_lock_release_by(bri_lock_leave_at_once, self, slot);
 }
 
 static inline bool bri_lock_is_mine(const struct bri_thread *self, const brood_lock *lock)

@@ -8,7 +8,9 @@
  */
 #include <brood/brood.h>
 
-#include "ipc/queue_bias.h"
+#include <poll.h>
+
+#include "ipc/queue_watch.h"
 #include "scenarios.h"
 
 #define LONG (60 * BROOD_SEC)
@@ -95,6 +97,41 @@ static void put_one(void)
 static void join_it(void)
 {
 	up(brood_queue_join(q, LONG) == 0 ? &s->done : &s->wrong);
+}
+
+/* As brood_queue_poll_fd() does, without its thread: it looks, and tells, itself. */
+static struct bri_watcher *watch_it(void)
+{
+	struct bri_watcher *watcher;
+
+	if (bri_watcher_new(q, &watcher) < 0)
+		exit(2);
+	q->watcher = watcher;
+	return watcher;
+}
+
+static bool is_told(const struct bri_watcher *watcher, int ms)
+{
+	struct pollfd polled = { .fd = watcher->fd, .events = POLLIN };
+
+	return poll(&polled, 1, ms) == 1;
+}
+
+static void watch_until_told(void)
+{
+	struct bri_watcher *watcher = watch_it();
+
+	while (watcher->state == BRI_WATCHING)
+		bri_watcher_look(watcher);
+	up(is_told(watcher, 0) ? &s->over : &s->wrong);
+}
+
+static void stay_as_producer(void)
+{
+	if (brood_queue_produce(q) != 0)
+		up(&s->wrong);
+	up(&s->here);
+	pause();
 }
 
 static void hold_putting_side(void)
@@ -201,6 +238,38 @@ static void two_join(void)
 	second = start_asleep(join_it);
 }
 
+static void one_gets_and_one_watches(void)
+{
+	one_gets();
+	second = start_asleep(watch_until_told);
+}
+
+static void one_puts_and_one_joins(void)
+{
+	one_puts();
+	second = start_asleep(join_it);
+}
+
+static pid_t producer;
+
+static void another_produces(void)
+{
+	producer = start(stay_as_producer);
+	until(&s->here, 1);
+}
+
+static void another_produces_one_gets(void)
+{
+	another_produces();
+	one_gets();
+}
+
+static void another_produced(void)
+{
+	another_produces();
+	end_kid(producer);
+}
+
 /* ---- queues to begin with */
 
 static void remake(brood_queue_opts opts)
@@ -258,6 +327,89 @@ static void full_and_half_closed(void)
 	side = &q->memory->get;
 	side->at[1] = (struct bri_mark){ side->at[0].items, side->at[0].bytes, 1 };
 	side->word = BRI_QUEUE_COMMIT;
+}
+
+/* A discarder was killed before it decided. */
+static void one_and_half_discarded(void)
+{
+	struct bri_side *done;
+
+	one_in_it();
+	brood_queue_close(q);
+	done = &q->memory->done;
+	done->at[1] = (struct bri_mark){ 0, 0, BRI_STOP_DROP };
+	done->word = BRI_QUEUE_COMMIT;
+}
+
+/* Bytes of a pattern, through the queue or into it. */
+static unsigned char pattern[(size_t)1 << 20], buffer[(size_t)1 << 20];
+
+static bool puts_pattern(size_t size, int what)
+{
+	for (size_t i = 0; i < size; i += 64)
+		pattern[i] = (unsigned char)(what + 1 + (int)(i >> 6));
+	return brood_queue_put(q, pattern, size, 0) == 0;
+}
+
+static bool gets_pattern(size_t size)
+{
+	memset(buffer, 0, size);
+	return brood_queue_get(q, buffer, sizeof(buffer), 0) == (ssize_t)size &&
+	       memcmp(buffer, pattern, size) == 0;
+}
+
+#define ACROSS 2000 /* bytes of a message that ends behind the first MiB of a turn */
+
+/* As if so many turns of the ring, and most of a MiB, had gone through it, and the memory up to `given` been given back.
+ * Whoever takes the first of two messages gives more back, in which that one began. */
+static void two_and_much_behind(uint64_t turns, uint64_t given)
+{
+	struct bri_side *sides[2];
+	uint64_t before;
+
+	remake((brood_queue_opts){ .bytes = 5 << 20 });
+	before = turns * (q->mask + 1) + (1 << 20) - ACROSS;
+	sides[0] = &q->memory->put;
+	sides[1] = &q->memory->get;
+	for (int i = 0; i < 2; i++)
+		sides[i]->at[0].bytes = sides[i]->seen_bytes = before;
+	q->memory->get.given = given;
+	puts_pattern(ACROSS, 7);
+	harness_puts();
+}
+
+static void two_behind_the_first_mib(void)
+{
+	two_and_much_behind(0, 0);
+}
+
+/* In two pieces, since the first MiB of pages does not begin where the ring does. */
+static void two_behind_the_end(void)
+{
+	two_and_much_behind(1, ((uint64_t)16 << 20) - 8192);
+}
+
+static void two_behind_a_flood(void)
+{
+	two_and_much_behind(2, 0);
+}
+
+static void dropped(void)
+{
+	two_in_it();
+	brood_queue_discard(q);
+}
+
+static void one_taken_one_dropped(void)
+{
+	two_in_it();
+	harness_gets();
+	brood_queue_discard(q);
+}
+
+static void closed(void)
+{
+	brood_queue_close(q);
 }
 
 static void busy(void)
@@ -379,6 +531,68 @@ static void victim_gets_shortly(void)
 	struct message message;
 
 	brood_queue_get(q, &message, sizeof(message), BROOD_MSEC);
+}
+
+static void victim_tries_to_get(void)
+{
+	struct message message;
+
+	brood_queue_get(q, &message, sizeof(message), 0);
+}
+
+static void victim_gets_large(void)
+{
+	brood_queue_get(q, buffer, ACROSS, BROOD_FOREVER);
+}
+
+static struct bri_watcher *watcher;
+
+static void victim_has_watcher(void)
+{
+	watcher = watch_it();
+	watcher->state = BRI_TOLD;
+	brood_event_fd_set(watcher->fd);
+}
+
+static void victim_is_watcher(void)
+{
+	watcher = watch_it();
+}
+
+static void victim_watches(void)
+{
+	while (watcher->state == BRI_WATCHING)
+		bri_watcher_look(watcher);
+}
+
+static void victim_discards(void)
+{
+	brood_queue_discard(q);
+}
+
+static void victim_comes(void)
+{
+	brood_queue_produce(q);
+}
+
+static void victim_takes_all_places(void)
+{
+	for (int i = 0; i < BRI_PRODUCERS; i++)
+		brood_queue_produce(q);
+}
+
+static void victim_comes_and_goes(void)
+{
+	brood_queue_produce(q);
+	brood_queue_produce(q);
+	brood_queue_retire(q);
+	brood_queue_retire(q);
+	brood_queue_retire(q);
+}
+
+static void victim_retires(void)
+{
+	brood_queue_retire(q);
 }
 
 static void victim_closes(void)
@@ -521,6 +735,11 @@ static const char *two_or_none(void)
 static const char *one_or_none(void)
 {
 	return has_all_but(1, 1);
+}
+
+static const char *one_is_there(void)
+{
+	return has_all_but(1, 0);
 }
 
 static const char *still_two(void)
@@ -755,6 +974,165 @@ static const char *follower_joined(void)
 	return joiners_went(1);
 }
 
+/* Both are told of one message, though one of them takes it. */
+static const char *one_has_it_and_one_is_told(void)
+{
+	if (committed() == 0)
+		harness_puts();
+	if (!until(&s->done, 1))
+		return "a getter sleeps beside a message";
+	if (get(&s->over) == 0)
+		harness_puts(); /* what the watcher woke for was gone */
+	return until(&s->over, 1) ? goes_on() : "a watcher sleeps on";
+}
+
+static bool is_dropped(void)
+{
+	return bri_side_look(&q->memory->get).stop & BRI_STOP_DROP;
+}
+
+/* It is decided or not; who waits to put or to get is told at the latest by the next who closes. */
+static const char *dropped_or_not(void)
+{
+	struct message message;
+
+	if (is_dropped() && (brood_queue_size(q) != 0 || put_as(HARNESS, 0, 0) != -EPIPE ||
+			     brood_queue_get(q, &message, sizeof(message), 0) != -EPIPE))
+		return "it was dropped, and is there";
+	if (brood_queue_is_closed(q) == 1)
+		return settle();
+	return goes_on();
+}
+
+static const char *getters_are_told_of_it(void)
+{
+	return is_dropped() && !until(&s->ended, 2) ? "one sleeps on beside the end" :
+						      getters_ended();
+}
+
+/* As soon as it is decided, or the joiner was told that it is about to be, it is, and all go on by themselves. */
+static const char *drop_is_finished(void)
+{
+	bool told = bri_side_look(&q->memory->done).stop != 0 || is_dropped();
+
+	if (told && !until(&s->ended, 1))
+		return "a putter sleeps on beside the end";
+	if (told && !until(&s->done, 1))
+		return "one sleeps in join though it is all dropped";
+	if (told && !is_dropped())
+		return "what was begun was not finished";
+	if (brood_queue_discard(q) != 0 || !until(&s->ended, 1) || !until(&s->done, 1))
+		return "one sleeps on beside the end";
+	if (brood_queue_join(q, 0) != 0 || brood_queue_size(q) != 0)
+		return "it was dropped, and is there";
+	return settle();
+}
+
+static const char *follower_finished_the_drop(void)
+{
+	if (!until(&s->done, 1))
+		return "one sleeps in join though it is all dropped";
+	return is_dropped() ? settle() : "what was begun was not finished";
+}
+
+static const char *next_one_finished_the_drop(void)
+{
+	start(join_it);
+	return follower_finished_the_drop();
+}
+
+static const char *whole_all_around(void)
+{
+	const char *why;
+
+	if (brood_queue_size(q) == 2 && !gets_pattern(ACROSS))
+		return "a message is torn";
+	why = one_is_there();
+	for (int i = 0; why == NULL && i < 17; i++)
+		if (!puts_pattern(sizeof(pattern) - 8, i) || !gets_pattern(sizeof(pattern) - 8))
+			return "a message is torn";
+	return why;
+}
+
+static bool was_produced(void)
+{
+	return bri_side_look(&q->memory->put).stop & BRI_STOP_PRODUCED;
+}
+
+/* The victim is dead: it was the last producer, or none. */
+static const char *producers_end_is_told(void)
+{
+	if (!was_produced())
+		return sleeper_has_it();
+	if (!until(&s->ended, 1))
+		return "a getter sleeps though no producer is left";
+	return brood_queue_is_closed(q) == 1 ? settle() : "it is not closed";
+}
+
+static const char *no_producer_is_left(void)
+{
+	if (!was_produced())
+		return goes_on();
+	start(get_one);
+	return producers_end_is_told();
+}
+
+static const char *it_is_closed(void)
+{
+	return brood_queue_is_closed(q) == 1 ? settle() : "it is not closed";
+}
+
+static const char *taken_one_is_finished(void)
+{
+	if (brood_queue_unfinished(q) > 0 && brood_queue_task_done(q) != 0)
+		return "tasks cannot be finished";
+	if (brood_queue_task_done(q) != -EINVAL || brood_queue_join(q, 0) != 0)
+		return "tasks are counted wrongly";
+	return it_is_closed();
+}
+
+/* The victim waits beside a producer: another comes behind it, and then that dies. */
+static void follow_and_end_producer(void)
+{
+	one_gets();
+	end_kid(producer);
+}
+
+static const char *follower_is_told(void)
+{
+	if (first == 0)
+		follow_and_end_producer();
+	return producers_end_is_told();
+}
+
+static void end_producer(void)
+{
+	end_kid(producer);
+}
+
+static const char *sleeper_is_told(void)
+{
+	if (brood_queue_is_closed(q) == 0)
+		end_kid(producer);
+	return producers_end_is_told();
+}
+
+static const char *next_one_is_told(void)
+{
+	start(get_one);
+	return sleeper_is_told();
+}
+
+static const char *still_empty(void)
+{
+	return has_all_but(0, 0);
+}
+
+static const char *watcher_leaves_nothing(void)
+{
+	return committed() == 0 ? sleeper_has_it() : one_has_it();
+}
+
 /* clang-format off */
 static const struct scenario scenarios[] = {
 	{ "put alone", NULL, NULL, NULL, victim_puts, NULL, has_what_was_put, NULL, false },
@@ -807,6 +1185,35 @@ static const struct scenario scenarios[] = {
 	{ "take: put to timeout, another is busy", NULL, NULL, another_is_busy, victim_puts_shortly, NULL, has_what_was_put_at_last, NULL, false },
 	{ "take: get, another is biased", two_in_it, NULL, another_is_biased, victim_gets, NULL, two_or_one, NULL, false },
 	{ "take: get, none, another is biased", NULL, NULL, another_is_biased, victim_gets, follow_and_put, follower_has_it, harness_puts, false },
+	{ "put, one waits and one watches", NULL, NULL, one_gets_and_one_watches, victim_puts, NULL, one_has_it_and_one_is_told, NULL, false },
+	{ "biased: put, one waits and one watches", NULL, biased_to_put, one_gets_and_one_watches, victim_puts, NULL, one_has_it_and_one_is_told, NULL, false },
+	{ "watch, one waits to get", NULL, victim_is_watcher, one_gets, victim_watches, harness_puts, watcher_leaves_nothing, harness_puts, false },
+	{ "watch, a message is there", two_in_it, victim_is_watcher, NULL, victim_watches, NULL, still_two, NULL, false },
+	{ "watch, the last producer dies", NULL, victim_is_watcher, another_produces, victim_watches, end_producer, next_one_is_told, NULL, false },
+	{ "watch, no producer is left", another_produced, victim_is_watcher, NULL, victim_watches, NULL, no_producer_is_left, NULL, false },
+	{ "get, try, none, a descriptor is set", NULL, victim_has_watcher, NULL, victim_tries_to_get, NULL, still_empty, NULL, false },
+	{ "get, memory is given back", two_behind_the_first_mib, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
+	{ "get, memory is given back at the ring's end", two_behind_the_end, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
+	{ "get, much memory is given back", two_behind_a_flood, NULL, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
+	{ "biased: get, memory is given back", two_behind_the_first_mib, biased_to_get, NULL, victim_gets_large, NULL, whole_all_around, NULL, false },
+	{ "get, it was dropped", dropped, NULL, NULL, victim_gets, NULL, it_is_closed, NULL, false },
+	{ "biased: get, it was dropped", dropped, biased_to_get, NULL, victim_gets, NULL, it_is_closed, NULL, false },
+	{ "peek, it was dropped", dropped, NULL, NULL, victim_peeks, NULL, it_is_closed, NULL, false },
+	{ "peek, it is closed", closed, NULL, NULL, victim_peeks, NULL, it_is_closed, NULL, false },
+	{ "biased: get, it is closed", closed, biased_to_get, NULL, victim_gets, NULL, it_is_closed, NULL, false },
+	{ "task_done, one was dropped", one_taken_one_dropped, NULL, NULL, victim_finishes_two, NULL, taken_one_is_finished, NULL, false },
+	{ "discard", two_in_it, NULL, NULL, victim_discards, NULL, dropped_or_not, NULL, false },
+	{ "discard, two wait to get", NULL, NULL, two_get, victim_discards, NULL, getters_are_told_of_it, NULL, false },
+	{ "discard, one waits to put, one joins", full, NULL, one_puts_and_one_joins, victim_discards, NULL, drop_is_finished, NULL, false },
+	{ "join finishes a drop", one_and_half_discarded, NULL, NULL, victim_joins, NULL, next_one_finished_the_drop, NULL, false },
+	{ "produce, one waits to get", NULL, NULL, one_gets, victim_comes, NULL, producers_end_is_told, NULL, false },
+	{ "produce, it is closed", closed, NULL, NULL, victim_comes, NULL, it_is_closed, NULL, false },
+	{ "produce, there are sixty", NULL, victim_takes_all_places, NULL, victim_comes, NULL, no_producer_is_left, NULL, false },
+	{ "produce and retire", NULL, NULL, NULL, victim_comes_and_goes, NULL, no_producer_is_left, NULL, false },
+	{ "retire, one waits to get", NULL, victim_comes, one_gets, victim_retires, NULL, producers_end_is_told, NULL, false },
+	{ "get, the last producer dies, another behind", NULL, NULL, another_produces, victim_gets, follow_and_end_producer, follower_is_told, NULL, false },
+	{ "get behind another, the last producer dies", NULL, NULL, another_produces_one_gets, victim_gets, end_producer, sleeper_is_told, NULL, false },
+	{ "get, try, no producer is left", another_produced, NULL, NULL, victim_tries_to_get, NULL, no_producer_is_left, NULL, false },
 	{ "take: close, another is biased", NULL, NULL, another_is_biased, victim_closes, NULL, closed_or_not, NULL, false },
 };
 

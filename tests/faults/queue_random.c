@@ -3,7 +3,7 @@
  * Messages are numbered. Whoever gets one checks that it is whole and later than the one before of the same putter, and counts
  * it. In the end each has come once; but one that a putter was about when it was killed may have come or not, and one may
  * be missing for each getter that was killed. Each wait has a limit that is reached only when somebody sleeps who
- * should not. The sides are biased to whoever has them twice in a row. Closes with
+ * should not; and if nobody puts or gets anything for a second, though all could, that is a stall. The sides are biased to whoever has them twice in a row. Closes with
  *
  *	random-kills: kills=N failures=N
  */
@@ -154,6 +154,44 @@ static void end_putter(pid_t pid, uint32_t nth)
 	s->next[nth]++;
 }
 
+/* ---- stalls
+ *
+ * A queue with putters and getters that live always has something to do for one side. What counts is how long neither side
+ * commits while the harness itself comes to look: a machine that runs nobody for a while shows in its own gaps. */
+
+#define STALL BROOD_SEC
+#define GAP (100 * BROOD_MSEC)
+
+static struct {
+	uint32_t put, get;
+	int64_t since, looked, longest;
+} pace;
+
+static bool all_have_put(void)
+{
+	for (uint32_t i = 0; i < SIDE; i++)
+		if (__atomic_load_n(&s->next[i], __ATOMIC_SEQ_CST) + 1 < MOST)
+			return false;
+	return true;
+}
+
+static void look_at_pace(void)
+{
+	uint32_t put = __atomic_load_n(&q->memory->put.word, __ATOMIC_SEQ_CST) / BRI_QUEUE_COMMIT;
+	uint32_t get = __atomic_load_n(&q->memory->get.word, __ATOMIC_SEQ_CST) / BRI_QUEUE_COMMIT;
+	int64_t now = brood_now();
+
+	if (put != pace.put || get != pace.get || now - pace.looked > GAP || all_have_put())
+		pace.since = now;
+	else if (now - pace.since > pace.longest)
+		pace.longest = now - pace.since;
+	pace.put = put;
+	pace.get = get;
+	pace.looked = now;
+	if (now - pace.since > STALL)
+		failed("nobody gets on, for ms", (long)((now - pace.since) / BROOD_MSEC));
+}
+
 /* ---- */
 
 /* As often as can be: what a bias costs, and what it needs therefore, is not looked at. Returns how many sides are
@@ -206,6 +244,7 @@ static void kill_at_random(long kills)
 
 		biased += bias_early();
 		nap(50 + below(1500));
+		look_at_pace();
 		if (below(2) == 0) {
 			end_putter(putting[victim], victim);
 			putting[victim] = start(putter, victim);
@@ -225,6 +264,7 @@ static void kill_at_random(long kills)
 			end(getting[i]);
 		}
 	check_all(killed_getters);
+	printf("the longest stall was %ld ms\n", (long)(pace.longest / BROOD_MSEC));
 	printf("%ld times a side was biased when somebody was killed\n", biased);
 }
 
