@@ -121,7 +121,7 @@ static void fork_twice(bool asked)
 					 alive == -ENOTSUP ? "not known" :
 							     "?");
 
-			_exit(write(1, line, (size_t)n) != n);
+			_exit(write(1, line, (size_t)n) == n ? 0 : 1);
 		}
 		waitpid(pid, NULL, 0);
 		_exit(0);
