@@ -25,6 +25,9 @@
 
 #define BRI_STAMP_QUEUE BRI_STAMP('q', 0x20 | BRI_WORD)
 
+/* … one with leases or reservations, which has no straight ways. */
+#define BRI_STAMP_KEEPING BRI_STAMP('Q', 0x20 | BRI_WORD)
+
 #define BRI_QUEUE_ASLEEP UINT32_C(1)
 #define BRI_QUEUE_COMMIT UINT32_C(2)
 
@@ -32,7 +35,9 @@
 struct bri_mark {
 	uint64_t items; /* messages that were put, taken, or finished */
 	uint64_t bytes; /* … of the ring */
-	uint64_t stop;  /* of put: closed; of get: about to be, and who waits to put finishes it */
+	uint32_t stop;  /* of put: closed; of get: about to be, and who waits to put finishes it */
+	uint32_t
+		entry; /* 1 + the lease or reservation that the commit was about; see queue_lease.h */
 };
 
 /* A thread's own place in a side: its word has the thread's id while it operates the side by its bias. In the shape
@@ -78,19 +83,31 @@ struct bri_queue_memory {
 	uint64_t stamp;
 	uint64_t items; /* limits; items: UINT64_MAX is none */
 	uint64_t bytes; /* … of the ring, which may be larger */
-	uint64_t ring;  /* its size, a power of two; it lies behind this */
-	uint64_t spare[4];
+	uint64_t ring;  /* its size, a power of two; it lies behind this, and the rows behind it */
+	uint32_t leases, rooms; /* most of them */
+	uint64_t spare[3];
 	struct bri_side put, get, done;
 };
 _Static_assert(offsetof(struct bri_queue_memory, put) == 64,
 	       "a segment's data begins 64 bytes into a block");
+
+/* A row of leases or of reservations: its head, its entries, and for each entry an area for a message. */
+struct bri_row {
+	struct bri_row_head *head;
+	struct bri_entry *entries;
+	unsigned char *areas;
+	uint64_t stride; /* of areas */
+	uint32_t n;
+};
 
 struct brood_queue {
 	_Atomic(unsigned) refs;
 	brood_segment *segment; /* owned */
 	struct bri_queue_memory *memory;
 	unsigned char *ring;
+	uint64_t kind;               /* of its stamp */
 	uint64_t mask, bytes, items; /* as in memory, where others could write over them */
+	struct bri_row leases, rooms;
 };
 
 /* A message in the ring: its size, and its bytes rounded up to 8. It goes on at the ring's start when it reaches the end. */
@@ -102,6 +119,11 @@ static inline uint64_t bri_record_size(uint64_t size)
 /* The state of a side, for who does not hold its lock: one that was true during the call. */
 struct bri_mark bri_side_look(const struct bri_side *side);
 
+static inline bool bri_queue_keeps(const brood_queue *queue)
+{
+	return queue->kind == BRI_STAMP_KEEPING;
+}
+
 /* 0, or why the calling thread cannot use it. */
 static inline int bri_queue_check(const struct bri_thread *self, const brood_queue *queue)
 {
@@ -109,7 +131,7 @@ static inline int bri_queue_check(const struct bri_thread *self, const brood_que
 		return -EINVAL;
 	if (self == NULL)
 		return -ENOTSUP;
-	return bri_check(self, queue->memory, BRI_STAMP_QUEUE);
+	return bri_check(self, queue->memory, queue->kind);
 }
 
 #endif

@@ -30,14 +30,22 @@ static inline struct bri_mark *bri_side_now(struct bri_side *side)
 }
 
 /* What shall count from the commit on. Released, since readers without the lock may come upon it early. */
-static inline void bri_side_prepare(struct bri_side *side, uint64_t items, uint64_t bytes,
-				    uint64_t stop)
+static inline void bri_side_prepare_entry(struct bri_side *side, uint64_t items, uint64_t bytes,
+					  uint32_t stop, uint32_t entry)
 {
 	struct bri_mark *next = bri_side_now(side) == side->at ? side->at + 1 : side->at;
 
 	__atomic_store_n(&next->items, items, __ATOMIC_RELEASE);
 	__atomic_store_n(&next->bytes, bytes, __ATOMIC_RELEASE);
 	__atomic_store_n(&next->stop, stop, __ATOMIC_RELEASE);
+	__atomic_store_n(&next->entry, entry, __ATOMIC_RELEASE);
+}
+
+/* … and no entry is concerned. */
+static inline void bri_side_prepare(struct bri_side *side, uint64_t items, uint64_t bytes,
+				    uint32_t stop)
+{
+	bri_side_prepare_entry(side, items, bytes, stop, 0);
 }
 
 /* … without its wake: ASLEEP stays. */

@@ -14,7 +14,8 @@ struct bri_mark bri_side_look(const struct bri_side *side)
 		const struct bri_mark *at = &side->at[word / BRI_QUEUE_COMMIT & 1];
 		struct bri_mark mark = { __atomic_load_n(&at->items, __ATOMIC_ACQUIRE),
 					 __atomic_load_n(&at->bytes, __ATOMIC_ACQUIRE),
-					 __atomic_load_n(&at->stop, __ATOMIC_ACQUIRE) };
+					 __atomic_load_n(&at->stop, __ATOMIC_ACQUIRE),
+					 __atomic_load_n(&at->entry, __ATOMIC_ACQUIRE) };
 
 		/* Who reads of a state to come sees that the count has moved. */
 		if (bri_word(&side->word) / BRI_QUEUE_COMMIT == word / BRI_QUEUE_COMMIT)
@@ -22,11 +23,12 @@ struct bri_mark bri_side_look(const struct bri_side *side)
 	}
 }
 
-/* ASLEEP stays until we take it away; the empty exchange is for ThreadSanitizer, which does not see what the kernel does. */
+/* ASLEEP stays until we take it away. Two may sleep here: the leader of the other side, and that of who waits for a
+ * reservation. The empty exchange is for ThreadSanitizer, which does not see what the kernel does. */
 void bri_side_commit_and_wake(struct bri_side *side)
 {
 	__atomic_fetch_or(&side->word, 0, __ATOMIC_SEQ_CST);
-	bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);
+	bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 2);
 }
 
 int64_t bri_call_deadline(struct bri_call *call)

@@ -256,7 +256,7 @@ static void full_and_half_closed(void)
 
 	full();
 	side = &q->memory->get;
-	side->at[1] = (struct bri_mark){ side->at[0].items, side->at[0].bytes, 1 };
+	side->at[1] = (struct bri_mark){ side->at[0].items, side->at[0].bytes, 1, 0 };
 	side->word = BRI_QUEUE_COMMIT;
 }
 

@@ -101,7 +101,7 @@ class Mutants(killing.Mutants):
 
     @staticmethod
     def sources(copy):
-        return [os.path.join(copy, name) for name in ('queue.c', 'queue_bias.c', 'queue_move.c', 'queue_wait.c')] + killing.sources_in('src/sync') + SOURCES
+        return [os.path.join(copy, name) for name in ('queue.c', 'queue_bias.c', 'queue_lease.c', 'queue_move.c', 'queue_reserve.c', 'queue_wait.c')] + killing.sources_in('src/sync') + SOURCES
 
 
 if __name__ == '__main__':

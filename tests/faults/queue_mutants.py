@@ -3,11 +3,11 @@ from sync_mutants import Mutant
 
 MUTANTS = (
     Mutant('a commit first and the wake later', 'queue_wait.c',
-           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);',
+           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 2);',
              '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);\nbri_futex_wake(&side->word, 1);'),),
            'put, one waits'),
     Mutant('a commit without its wake', 'queue_wait.c',
-           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);',
+           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 2);',
              '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);'),), 'get, two wait for room'),
     Mutant('all sleep on the word, without a gate', 'queue_wait.c',
            (('int r = bri_lock_acquire(call->self, &call->own->gate, 0);', 'int r = 0;'),
