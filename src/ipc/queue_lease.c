@@ -215,7 +215,7 @@ static ssize_t take_orphan(const struct taking *taking, struct bri_entry *entry)
 		r = bri_entry_take(taking->call.self, &queue->leases, entry);
 	if (r < 0)
 		return r;
-	entry->deliveries++;
+	__atomic_store_n(&entry->deliveries, entry->deliveries + 1, __ATOMIC_RELAXED);
 	return give(taking, entry, entry->number, size);
 }
 
@@ -243,7 +243,7 @@ static ssize_t take_next(const struct taking *taking, const struct bri_found *fo
 	if (r < 0)
 		return r;
 	__atomic_store_n(&entry->size, size, __ATOMIC_RELAXED);
-	entry->deliveries = 1;
+	__atomic_store_n(&entry->deliveries, 1, __ATOMIC_RELAXED);
 	bri_message_copy(queue, mark->bytes, apart, bri_entry_area(row, entry), size);
 	bri_side_prepare_entry(get, mark->items + 1, mark->bytes + bri_record_size(size),
 			       mark->stop, 1 + (uint32_t)(entry - row->entries));
@@ -322,7 +322,8 @@ static int claim(const struct bri_thread *self, const brood_queue *queue, const 
 	if (r < 0)
 		return r;
 	if (lease == NULL || lease->queue != queue || lease->nth >= queue->leases.n ||
-	    queue->leases.entries[lease->nth].deliveries != lease->deliveries)
+	    __atomic_load_n(&queue->leases.entries[lease->nth].deliveries, __ATOMIC_RELAXED) !=
+		    lease->deliveries)
 		return -EINVAL;
 	return bri_entry_claim(self, &queue->leases, lease->nth, lease->number, ret_entry);
 }

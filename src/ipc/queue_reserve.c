@@ -47,12 +47,12 @@ static ssize_t reserve_step(const struct bri_call *call)
 	uint32_t i = 0;
 	int r;
 
-	if (bri_side_look(&memory->put).stop || bri_side_look(&memory->get).stop)
+	if (bri_side_look(&memory->put).stop)
 		return -EPIPE;
 	while (i < row->n && !is_free(call->queue, row->entries + i))
 		i++;
 	if (i == row->n)
-		return -EAGAIN;
+		return bri_side_look(&memory->get).stop ? -EPIPE : -EAGAIN;
 	entry = row->entries + i;
 	r = bri_entry_take(call->self, row, entry);
 	if (r < 0)
@@ -98,6 +98,8 @@ int brood_queue_reserve(brood_queue *queue, size_t size, int64_t timeout_ns,
 	r = (int)bri_side_perform(call, reserve_step);
 	if (r == 0)
 		brood_queue_ref(queue);
+	if (r == -EPIPE)
+		brood_queue_close(queue); /* the closer has told us, and may be dead */
 	return r;
 }
 
