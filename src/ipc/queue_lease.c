@@ -234,11 +234,8 @@ static ssize_t take_next(const struct taking *taking, const struct bri_found *fo
 		r = bri_apart_find(queue, &size, &apart);
 	if (r < 0)
 		return r == -EPIPE && found->out > 0 ? -EAGAIN : r;
-	if (entry == NULL) {
-		if (!__atomic_load_n(&row->head->eager, __ATOMIC_SEQ_CST))
-			__atomic_fetch_add(&row->head->takes, 1, __ATOMIC_SEQ_CST); /* note again */
+	if (entry == NULL)
 		return -EAGAIN;
-	}
 	r = bri_entry_take(taking->call.self, row, entry);
 	if (r < 0)
 		return r;

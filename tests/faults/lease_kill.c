@@ -270,20 +270,36 @@ static void one_room_filled(void)
 }
 
 /* A closer was killed between its two steps. */
-static void one_room_filled_half_closed(void)
+static void close_get(void)
 {
-	struct bri_side *get;
+	struct bri_side *get = &q->memory->get;
 
-	one_room_filled();
-	get = &q->memory->get;
 	get->at[1] = (struct bri_mark){ get->at[0].items, get->at[0].bytes, 1, 0 };
 	get->word = BRI_QUEUE_COMMIT;
+}
+
+static void one_room_filled_half_closed(void)
+{
+	one_room_filled();
+	close_get();
 }
 
 static void full(void)
 {
 	remake((brood_queue_opts){ .leases = 2, .reservations = 2, .items = 1 });
 	harness_puts();
+}
+
+static void full_half_closed(void)
+{
+	full();
+	close_get();
+}
+
+static void over(void)
+{
+	if (brood_queue_close(q) != 0)
+		up(&s->wrong);
 }
 
 static void take_and_die(void)
@@ -320,9 +336,11 @@ static void one_near_the_end(void)
 		harness_puts();
 		harness_takes();
 	}
-	brood_queue_put(q, NULL, 0, 0);
-	brood_queue_get(q, NULL, 0, 0);
-	brood_queue_task_done(q);
+	for (int i = 0; i < 2; i++) {
+		brood_queue_put(q, NULL, 0, 0);
+		brood_queue_get(q, NULL, 0, 0);
+		brood_queue_task_done(q);
+	}
 	harness_puts();
 }
 
@@ -439,7 +457,11 @@ static void victim_errs(void)
 	static brood_lease none;
 	static brood_reservation no_room;
 
+	brood_queue_take(NULL, 0, NULL);
 	brood_queue_take(q, 0, NULL);
+	brood_queue_ack(NULL, &none);
+	brood_queue_commit(NULL, &no_room, 0, 0);
+	brood_queue_reserve(NULL, 0, 0, &no_room);
 	brood_queue_ack(q, &none);
 	brood_queue_ack(q, NULL);
 	brood_queue_give_back(q, &none);
@@ -454,6 +476,12 @@ static void victim_errs(void)
 	brood_queue_commit(q, &no_room, 0, 0);
 	brood_queue_cancel(q, NULL);
 	brood_queue_get(q, &none, 1, 0);
+}
+
+static void victim_commits_twice(void)
+{
+	victim_commits();
+	victim_commits();
 }
 
 static void takes_biased(void)
@@ -526,6 +554,13 @@ static const char *balances(void)
 static const char *balances_but_one(void)
 {
 	return balances_but(1);
+}
+
+/* What the victim has got is gone. */
+static const char *gone_or_there(void)
+{
+	return *phase == 2 && brood_queue_size(q) != 0 ? "what was got is there still" :
+							 balances_but(1);
 }
 
 static const char *another_has_it_at_last(void)
@@ -709,8 +744,16 @@ static const char *later_one_reserves(void)
 	return follower_reserved_what_was_taken();
 }
 
+static const char *it_ended(void)
+{
+	start(take_one);
+	return until(&s->ended, 1) ? settle() : "one waits on beside the end";
+}
+
 static const char *end_was_finished(void)
 {
+	if (brood_queue_size(q) == 1 && q->rooms.n > 1 && brood_queue_close(q) != 0)
+		return "it cannot be closed"; /* by who had no reservation, and so did not */
 	start(reserve_one);
 	if (!until(&s->ended, 1))
 		return "one waits on beside the end";
@@ -796,6 +839,7 @@ static const struct scenario scenarios[] = {
 	{ "take, closed, a holder ends", one_in_it, NULL, another_holds_the_last, victim_takes, follow_and_go_on, follower_ended, NULL, false },
 	{ "take, closed, a holder dies", one_in_it, NULL, another_holds_the_last, victim_takes, follow_and_kill, follower_has_the_last, NULL, false },
 	{ "take to timeout", NULL, NULL, NULL, victim_takes_shortly, NULL, later_one_has_it, NULL, false },
+	{ "take, the end", over, NULL, NULL, victim_takes, NULL, it_ended, NULL, false },
 	{ "ack alone", two_in_it, has_taken, NULL, victim_acks, NULL, balances, NULL, false },
 	{ "ack, two join", one_in_it, has_taken, two_join, victim_acks, NULL, two_joined, NULL, false },
 	{ "ack, one waits for a lease", one_lease_two_in_it, has_taken, one_takes, victim_acks, NULL, another_has_it_at_last, NULL, false },
@@ -803,7 +847,7 @@ static const struct scenario scenarios[] = {
 	{ "ack, one waits for a message", one_in_it, has_taken, one_takes, victim_acks, NULL, waiter_has_the_next, NULL, false },
 	{ "give_back alone", one_in_it, has_taken, NULL, victim_gives_back, NULL, balances, NULL, false },
 	{ "give_back, two wait", one_in_it, has_taken, two_take, victim_gives_back, NULL, another_has_it_at_last, NULL, false },
-	{ "get what comes again", one_comes_again, NULL, NULL, victim_gets, NULL, balances_but_one, NULL, false },
+	{ "get what comes again", one_comes_again, NULL, NULL, victim_gets, NULL, gone_or_there, NULL, false },
 	{ "get beside leases", two_in_it, has_taken, NULL, victim_gets, NULL, balances_but_one, NULL, false },
 	{ "get, none, a holder dies", one_in_it, NULL, another_holds, victim_gets, get_behind_and_kill, getter_has_what_came_again, harness_puts, false },
 	{ "peek what comes again", one_comes_again, NULL, NULL, victim_peeks, NULL, balances, NULL, false },
@@ -817,10 +861,12 @@ static const struct scenario scenarios[] = {
 	{ "commit and put", NULL, victim_writes, NULL, victim_commits_and_puts, NULL, balances, NULL, false },
 	{ "commit, one waits", NULL, victim_writes, one_takes, victim_commits, NULL, waiter_has_the_next, NULL, false },
 	{ "commit, no room, another behind", full, victim_writes, NULL, victim_commits, put_behind_and_make_room, follower_is_in, make_room, false },
+	{ "commit finishes the end", full_half_closed, victim_writes, NULL, victim_commits_twice, NULL, end_was_finished, NULL, false },
 	{ "commit to timeout", full, victim_writes, NULL, victim_commits_shortly, NULL, room_again, NULL, false },
 	{ "cancel, two wait", one_room, victim_writes, two_reserve, victim_cancels, NULL, two_have_reserved, NULL, false },
 	{ "get, one puts, one reserves", full_of_a_room, NULL, one_puts_one_reserves, victim_gets, NULL, both_go_on, NULL, false },
 	{ "errors", two_in_it, has_taken, NULL, victim_errs, NULL, balances, NULL, false },
+	{ "errors where one comes again", one_comes_again, NULL, NULL, victim_errs, NULL, balances, NULL, false },
 	{ "biased: take", two_in_it, takes_biased, NULL, victim_takes, NULL, balances, NULL, false },
 	{ "biased: ack, two join", one_in_it, has_taken_biased, two_join, victim_acks, NULL, two_joined, NULL, false },
 	{ "biased: commit, one waits", NULL, has_written_biased, one_takes, victim_commits, NULL, waiter_has_the_next, NULL, false },
@@ -828,7 +874,7 @@ static const struct scenario scenarios[] = {
 
 static const struct encounter met[] = {
 	{ { "meet: ack, one wants a lease", one_lease_two_in_it, has_taken, NULL, victim_acks, NULL, another_has_it_at_last, NULL, false }, one_takes },
-	{ { "meet: take, one takes", one_in_it, NULL, NULL, victim_takes, harness_puts, another_has_it_at_last, harness_puts, false }, one_takes },
+	{ { "meet: give_back, one takes", one_in_it, has_taken, NULL, victim_gives_back, NULL, another_has_it_at_last, NULL, false }, one_takes },
 };
 /* clang-format on */
 

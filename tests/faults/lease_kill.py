@@ -12,7 +12,21 @@ import queue_kill  # noqa: E402
 from lease_mutants import MUTANTS  # noqa: E402
 
 INLINED, RACE, REFUSED = queue_kill.INLINED, queue_kill.RACE, queue_kill.REFUSED
-UNREACHED = queue_kill.UNREACHED
+TESTED = 'queue_lease_test.c has it'
+UNREACHED = queue_kill.UNREACHED + (
+    ('bri_entry_claim', 'return -EPERM', TESTED),
+    ('bri_entry_take', '', 'under the side nobody else takes it'),
+    ('check', '', REFUSED),
+    ('brood_queue_ack|brood_queue_give_back', 'check(', INLINED),
+    ('brood_queue_ack', 'entry->claim', "a handler's, that interrupts its thread in the side"),
+    ('brood_queue_ack', '*lease =', INLINED),
+    ('leave', 'bri_futex_wake', RACE),
+    ('take_step', 'static int check', INLINED),
+    ('bri_lease_note|bri_row_note', 'row->n', INLINED),
+    ('bri_lease_note', 'bri_row_note', INLINED),
+    ('bri_row_note', 'size_t n', INLINED),
+    ('bri_row_note', 'return n', INLINED),
+)
 
 
 class Kill(killing.Kill):
@@ -22,7 +36,7 @@ class Kill(killing.Kill):
 
 class Mutants(killing.Mutants):
     mutants, quick = MUTANTS, ('take alone', 'take two', 'ack', 'give_back', 'get', 'reserve', 'cancel')
-    folder, harness, sources = 'ipc', 'lease_kill.c', queue_kill.Mutants.sources
+    folder, harness, sources = 'ipc', 'lease_kill.c', staticmethod(queue_kill.Mutants.sources)
 
 
 if __name__ == '__main__':

@@ -15,12 +15,12 @@ SOURCES = ['src/os/clock.c', 'src/os/fence.c', 'src/os/futex.c', 'src/os/self.c'
 
 # What only queues with leases or reservations come to, lease_kill.c goes through; and it through nothing else.
 LEASES = (r'brood_queue_(take|ack|give_back|reserve|commit|cancel)|take_(step|next|orphan)|give|ack_step|reserve_step|commit_step|is_free|leave|let_go|'
-          r'claim|check|note|raise_to|acked_of|all_held|bri_(entry|row|lease|orphan|apart)_\w+|bri_queue_settle_entry')
+          r'claim|check|note|raise_to|acked_of|all_held|bri_(entry|lease|orphan|apart)_\w+|bri_row_note|bri_queue_settle_entry')
 NOT_LEASES = re.compile(f'(?!({LEASES})$).*')
 LEASED = 'of a queue with leases; lease_kill.c has it'
 # They make queues, or only look at them; the rest of queue.c is not stepped through.
 NOT_OPERATIONS = re.compile(r'brood_queue_(new|open|attach|fd|ref|unref|unlink|size|empty|full|is_closed|unfinished|describe)|fill|adopt|'
-                            r'look|read_memory|lay_out|fill_rows|takes|power_of_two|init_side|bri_bias_init|' + LEASES)
+                            r'look|read_memory|lay_out|fill_rows|takes|power_of_two|init_side|bri_bias_init|bri_row_init|' + LEASES)
 RACE = 'another changed the word between two looks'
 REFUSED = 'nothing is shared yet, or touched any more'
 REFUSED_FENCE = 'where membarrier is refused; queue_bias_test.c has it'
