@@ -29,8 +29,8 @@
  *          is there, and then -EPIPE, to all; who sleeps is woken. No 'STOP' messages needed.
  * Death    Whoever is killed, at whatever instruction: a message is in the queue whole, or not at all; the others
  *          go on, and nobody sleeps for whom there is something to do. A getter that is killed after
- *          it took a message takes that along (get_many: those that it took). A closer that is killed in
- *          the middle may leave the queue open; if a waiting putter was told of the end,
+ *          it took a message takes that along (get_many: those that it took); what it has by brood_queue_take()
+ *          comes again. A closer that is killed in the middle may leave the queue open; if a waiting putter was told of the end,
  *          all are. Stopped is not dead: a process stopped inside a put or get holds up that end of the
  *          queue, or, where it is about to sleep, for a moment the other one; who only tries
  *          (timeout_ns <= 0) gives up after a tenth of a second then.
@@ -95,8 +95,8 @@ typedef struct brood_reservation {
 
 /** Make a queue, empty.
  * Returns: 0, and a handle with one reference in *ret_queue.
- * Errors:  -EINVAL, more than 60 leases or reservations; -EFBIG: more than 2^40 bytes, or than RLIMIT_FSIZE; -ENOTSUP (above); else, for its memory and name, as
- *          brood_segment_new().
+ * Errors:  -EINVAL, more than 60 leases or reservations; -EFBIG: more than 2^40 bytes, or than RLIMIT_FSIZE;
+ *          -ENOTSUP (above); else, for its memory and name, as brood_segment_new().
  * Owns:    the caller, until brood_queue_unref().
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API int brood_queue_new(const brood_queue_opts *opts, brood_queue **ret_queue);
@@ -185,9 +185,9 @@ BROOD_API ssize_t brood_queue_get_many(brood_queue *queue, void *buf, size_t siz
 				       struct iovec *ret_messages, size_t n, int64_t timeout_ns);
 
 /** Take the oldest message for as long as one works on it, or wait for one; first those that come again. It is read in place.
- * When the calling thread ends before it has acked, however that comes about, or calls exec, the message comes again: to
- * another who takes or gets, before all others, and who waits for one is woken. Needs .leases; while all of them are out, it waits,
- * too. A closed queue ends when its last lease was acked: until then its message may come again.
+ * When the calling thread ends before it has acked, however that comes about, or calls exec, the message comes
+ * again, before all others, to whoever takes or gets; who waits for one is woken. Needs .leases; while all of
+ * them are out, it waits, too. A closed queue ends when its last lease was acked: until then that may come again.
  * Returns: the message's size, and the lease in *ret_lease; the queue has a reference more until that ends. Errors: as
  *          brood_queue_get(), but -EMSGSIZE; -EINVAL also without ret_lease; -EOPNOTSUPP: the queue has no leases.
  * Owns:    the calling thread, until it gives the lease back; no other, and no forked child.
