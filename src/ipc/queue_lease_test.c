@@ -645,6 +645,24 @@ START_TEST(a_handler_may_take_and_give_back)
 }
 END_TEST
 
+/* As in a handler that interrupts its thread in that side. */
+START_TEST(what_fails_leaves_the_lease_ours)
+{
+	brood_lease lease, more;
+
+	put("a");
+	lease = ck_take("a", 1);
+	ck_assert_int_eq(brood_lock_acquire(&q->memory->done.lock, 0), 0);
+	ck_assert_int_eq(brood_queue_ack(q, &lease), -EDEADLK);
+	ck_assert_int_eq(brood_lock_release(&q->memory->done.lock), 0);
+	ck_assert_int_eq(brood_lock_acquire(&q->memory->get.lock, 0), 0);
+	ck_assert_int_eq(brood_queue_take(q, 0, &more), -EDEADLK);
+	ck_assert_int_eq(brood_lock_release(&q->memory->get.lock), 0);
+	ck_assert_int_eq(brood_queue_leased(q), 1);
+	ck_ack(&lease);
+}
+END_TEST
+
 /* ---- many */
 
 enum { TASKS = 2000 };
@@ -744,6 +762,7 @@ int main(void)
 	tcase_add_test(lease, joiners_wait_for_acks);
 	tcase_add_test(lease, an_ack_beside_task_done);
 	tcase_add_test(lease, a_handler_may_take_and_give_back);
+	tcase_add_test(lease, what_fails_leaves_the_lease_ours);
 	tcase_add_loop_test(lease, each_task_is_acked_once, 0, 2);
 	tcase_add_test(lease, threads_do_too);
 	return leak_run(suite);

@@ -211,6 +211,21 @@ START_TEST(the_end_refuses_them)
 }
 END_TEST
 
+START_TEST(what_fails_leaves_the_room_ours)
+{
+	brood_reservation room = ck_reserve(8), more;
+
+	ck_assert_int_eq(brood_lock_acquire(&q->memory->put.lock, 0), 0);
+	ck_assert_int_eq(brood_queue_commit(q, &room, 1, 0), -EDEADLK);
+	ck_assert_int_eq(brood_lock_release(&q->memory->put.lock), 0);
+	ck_assert_int_eq(brood_lock_acquire(&q->rooms.head->side.lock, 0), 0);
+	ck_assert_int_eq(brood_queue_reserve(q, 1, 0, &more), -EDEADLK);
+	ck_assert_int_eq(brood_lock_release(&q->rooms.head->side.lock), 0);
+	ck_commit(&room, "x");
+	ck_get("x");
+}
+END_TEST
+
 /* ---- refused */
 
 static void *leave_in_thread(void *room)
@@ -551,6 +566,7 @@ int main(void)
 	tcase_add_test(reserve, the_limits_hold);
 	tcase_add_test(reserve, messages_of_any_size);
 	tcase_add_test(reserve, the_end_refuses_them);
+	tcase_add_test(reserve, what_fails_leaves_the_room_ours);
 	tcase_add_test(reserve, what_is_no_reservation_is_refused);
 	tcase_add_test(reserve, other_memory_is_refused);
 	tcase_add_test(reserve, a_dead_ones_room_is_free);

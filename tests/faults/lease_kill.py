@@ -18,7 +18,7 @@ UNREACHED = queue_kill.UNREACHED + (
     ('bri_entry_take', '', 'under the side nobody else takes it'),
     ('check', '', REFUSED),
     ('brood_queue_ack|brood_queue_give_back', 'check(', INLINED),
-    ('brood_queue_ack', 'entry->claim', "a handler's, that interrupts its thread in the side"),
+    ('brood_queue_ack', 'entry->claim', TESTED),
     ('brood_queue_ack', '*lease =', INLINED),
     ('leave', 'bri_futex_wake', RACE),
     ('take_step', 'static int check', INLINED),

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "chance.h"
-#include "ipc/queue.h"
+#include "ipc/queue_lease.h"
 
 #define SIDE 4
 #define LIMIT (30 * BROOD_SEC)
@@ -228,6 +228,7 @@ static void bias_early(void)
 	__atomic_store_n(&q->memory->put.need, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&q->memory->get.need, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&q->memory->done.need, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&q->rooms.head->side.need, 1, __ATOMIC_RELAXED);
 }
 
 static void check_all(long may_miss)
