@@ -35,8 +35,8 @@
  *          queue, or, where it is about to sleep, for a moment the other one; who only tries
  *          (timeout_ns <= 0) gives up after a tenth of a second then.
  * Leases   brood_queue_take() is a get for work that must not be lost: a message whose taker dies comes again. Reserve and
- *          commit are a put without the copy. Both lie beside the ring, in room for as many as the queue was made with, and
- *          cost a put or get some speed.
+ *          commit are a put without the copy. Both lie beside the ring, in room for as many as the queue was made with,
+ *          each as large as messages ever were; and they cost a put or get some speed.
  * Speed    A thread that has an end of the queue to itself soon uses it without any lock; the first other one that
  *          comes, or falls asleep at the other end, takes some microseconds to end that. Where
  *          membarrier(2) is refused all take turns by a lock.

@@ -167,20 +167,25 @@ static inline __attribute__((always_inline)) ssize_t get_some(const brood_queue 
 	return (ssize_t)n;
 }
 
-static ssize_t get_step(const struct bri_call *call)
+/* Of a queue with leases or reservations. */
+static __attribute__((noinline)) ssize_t get_kept(const struct bri_call *call)
 {
 	struct bri_found found;
 	ssize_t r;
 
-	if (!bri_queue_keeps(call->queue))
-		return get_some(call->queue, call->buf, call->size, call->ret_messages, call->n,
-				false);
 	bri_queue_settle(call->queue, call->own);
 	bri_lease_scan(call->queue, &found);
 	if (found.orphan != NULL)
 		return bri_orphan_get(call, found.orphan);
 	r = get_some(call->queue, call->buf, call->size, call->ret_messages, call->n, true);
 	return r == -EPIPE && found.out > 0 ? -EAGAIN : r;
+}
+
+static ssize_t get_step(const struct bri_call *call)
+{
+	if (bri_queue_keeps(call->queue))
+		return get_kept(call);
+	return get_some(call->queue, call->buf, call->size, call->ret_messages, call->n, false);
 }
 
 static inline __attribute__((always_inline)) ssize_t receive(brood_queue *queue, bri_step_fn *step,

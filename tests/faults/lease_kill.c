@@ -263,6 +263,12 @@ static void put_through_room(void)
 		up(&s->wrong);
 }
 
+static void two_in_it_of_three(void)
+{
+	harness_puts();
+	put_through_room();
+}
+
 static void one_room_filled(void)
 {
 	one_room();
@@ -392,6 +398,14 @@ static void victim_gets(void)
 	brood_queue_get(q, &message, sizeof(message), BROOD_FOREVER);
 }
 
+static void victim_gets_many(void)
+{
+	struct message messages[3];
+	struct iovec all[3];
+
+	brood_queue_get_many(q, messages, sizeof(messages), all, 3, BROOD_FOREVER);
+}
+
 static void victim_peeks(void)
 {
 	struct message message;
@@ -476,6 +490,9 @@ static void victim_errs(void)
 	brood_queue_commit(q, &no_room, 0, 0);
 	brood_queue_cancel(q, NULL);
 	brood_queue_get(q, &none, 1, 0);
+	brood_queue_reserve(q, 4, 0, &no_room);
+	brood_queue_commit(q, &no_room, 5, 0);
+	brood_queue_cancel(q, &no_room);
 }
 
 static void victim_commits_twice(void)
@@ -561,6 +578,11 @@ static const char *gone_or_there(void)
 {
 	return *phase == 2 && brood_queue_size(q) != 0 ? "what was got is there still" :
 							 balances_but(1);
+}
+
+static const char *balances_but_two(void)
+{
+	return brood_queue_size(q) == 1 ? "half of a step was taken" : balances_but(2);
 }
 
 static const char *another_has_it_at_last(void)
@@ -849,6 +871,9 @@ static const struct scenario scenarios[] = {
 	{ "give_back, two wait", one_in_it, has_taken, two_take, victim_gives_back, NULL, another_has_it_at_last, NULL, false },
 	{ "get what comes again", one_comes_again, NULL, NULL, victim_gets, NULL, gone_or_there, NULL, false },
 	{ "get beside leases", two_in_it, has_taken, NULL, victim_gets, NULL, balances_but_one, NULL, false },
+	{ "get in two pieces beside leases", one_near_the_end, NULL, NULL, victim_gets, NULL, balances_but_one, NULL, false },
+	{ "get many, one of a room", two_in_it_of_three, NULL, NULL, victim_gets_many, NULL, balances_but_two, NULL, false },
+	{ "get, the end beside leases", over, NULL, NULL, victim_gets, NULL, it_ended, NULL, false },
 	{ "get, none, a holder dies", one_in_it, NULL, another_holds, victim_gets, get_behind_and_kill, getter_has_what_came_again, harness_puts, false },
 	{ "peek what comes again", one_comes_again, NULL, NULL, victim_peeks, NULL, balances, NULL, false },
 	{ "task_done and close after take and ack", two_in_it, victim_takes_and_acks_two, NULL, victim_finishes_and_closes, NULL, balances, NULL, false },
@@ -857,6 +882,7 @@ static const struct scenario scenarios[] = {
 	{ "reserve, another dies", one_room, NULL, another_holds_a_room, victim_reserves, reserve_behind_and_kill, follower_reserved_a_dead_ones, NULL, false },
 	{ "reserve, all filled", one_room_filled, NULL, NULL, victim_reserves, reserve_behind_and_take, follower_reserved_what_was_taken, NULL, false },
 	{ "reserve, half closed", one_room_filled_half_closed, NULL, NULL, victim_reserves, NULL, end_was_finished, NULL, false },
+	{ "reserve, the first is filled", two_in_it_of_three, NULL, NULL, victim_reserves, NULL, balances, NULL, false },
 	{ "reserve to timeout", one_room_filled, NULL, NULL, victim_reserves_shortly, NULL, later_one_reserves, NULL, false },
 	{ "commit and put", NULL, victim_writes, NULL, victim_commits_and_puts, NULL, balances, NULL, false },
 	{ "commit, one waits", NULL, victim_writes, one_takes, victim_commits, NULL, waiter_has_the_next, NULL, false },

@@ -17,6 +17,7 @@ UNREACHED = queue_kill.UNREACHED + (
     ('bri_entry_claim', 'return -EPERM', TESTED),
     ('bri_entry_take', '', 'under the side nobody else takes it'),
     ('check', '', REFUSED),
+    ('take_step', 'r == -EPIPE', 'memory that somebody wrote over'),
     ('brood_queue_ack|brood_queue_give_back', 'check(', INLINED),
     ('brood_queue_ack', 'entry->claim', TESTED),
     ('brood_queue_ack', '*lease =', INLINED),

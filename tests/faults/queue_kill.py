@@ -14,12 +14,12 @@ from queue_mutants import MUTANTS  # noqa: E402
 SOURCES = ['src/os/clock.c', 'src/os/fence.c', 'src/os/futex.c', 'src/os/self.c', 'src/os/fd.c', 'src/base/fail.c', 'src/shm/segment.c']
 
 # What only queues with leases or reservations come to, lease_kill.c goes through; and it through nothing else.
-LEASES = (r'brood_queue_(take|ack|give_back|reserve|commit|cancel)|take_(step|next|orphan)|give|ack_step|reserve_step|commit_step|is_free|leave|let_go|'
+LEASES = (r'brood_queue_(take|ack|give_back|reserve|commit|cancel)|take_(step|next|orphan)|get_kept|give|ack_step|reserve_step|commit_step|is_free|leave|let_go|'
           r'claim|check|note|raise_to|acked_of|all_held|bri_(entry|lease|orphan|apart)_\w+|bri_row_note|bri_queue_settle_entry')
 NOT_LEASES = re.compile(f'(?!({LEASES})$).*')
 LEASED = 'of a queue with leases; lease_kill.c has it'
 # They make queues, or only look at them; the rest of queue.c is not stepped through.
-NOT_OPERATIONS = re.compile(r'brood_queue_(new|open|attach|fd|ref|unref|unlink|size|empty|full|is_closed|unfinished|describe)|fill|adopt|'
+NOT_OPERATIONS = re.compile(r'brood_queue_(new|open|attach|fd|ref|unref|unlink|size|empty|full|is_closed|unfinished|leased|describe)|fill|adopt|'
                             r'look|read_memory|lay_out|fill_rows|takes|power_of_two|init_side|bri_bias_init|bri_row_init|' + LEASES)
 RACE = 'another changed the word between two looks'
 REFUSED = 'nothing is shared yet, or touched any more'
@@ -61,11 +61,11 @@ UNREACHED = (
     ('', 'bri_side_end_bias(call, side)', BIASED),
     ('', 'bri_side_lock_slowly(call, side)', INLINED),
     ('', 'result = step(call)', INLINED),
-    ('wait_in_line', 'call->other->word', RACE),
-    ('wait_in_line', 'BRI_GLANCES', RACE),
-    ('wait_in_line', '__ATOMIC_ACQUIRE', RACE),
-    ('wait_in_line', 'return moved ?', RACE),
-    ('wait_in_line', '0 :', INLINED),
+    ('wait_in_line|lead', 'call->other->word', RACE),
+    ('wait_in_line|lead', 'BRI_GLANCES', RACE),
+    ('wait_in_line|lead', '__ATOMIC_ACQUIRE', RACE),
+    ('wait_in_line|lead', 'return moved ?', RACE),
+    ('wait_in_line|lead', '0 :', INLINED),
     ('brood_queue_put', 'return -EPIPE;', INLINED),
     ('brood_queue_get', 'struct bri_side *get', INLINED),
     ('brood_queue_peek|finish_close', '{', INLINED),
@@ -90,7 +90,15 @@ UNREACHED = (
     ('bri_side_wait', '', 'the other side moves in time, which single steps do not let it'),
     ('bri_side_look', '', RACE),
     ('bri_side_commit', '', RACE),
-    ('', 'bri_queue_keeps(queue)', LEASED),
+    ('', 'bri_queue_keeps(', LEASED),
+    ('', 'get_kept(', LEASED),
+    ('', 'call->note', LEASED),
+    ('bri_call_deadline', '', INLINED),
+    ('lead', 'moves(', RACE),
+    ('brood_queue_join', 'bri_side_perform(', INLINED),
+    ('put_step', 'return put_some(', INLINED),
+    ('peek_step', 'bri_message_copy(', INLINED),
+    ('peek_step', 'size < call->size', INLINED),
     ('', 'bri_queue_settle', LEASED),
     ('', 'bri_orphan_get', LEASED),
     ('', 'bri_apart_find', LEASED),
