@@ -119,10 +119,18 @@ inline look_at(e)
 #endif
 	STEP(acks = MAX(acks, acked[e]));
 #endif
-	there = number[e] > acks;
 #ifdef WORD_LAST
 	STEP(held = word[e] != 0);
 #endif
+	atomic {
+		there = number[e] > acks;
+		if
+		:: there && held -> out = true
+		:: there && !held && (orphan == ENTRIES || number[e] < number[orphan]) -> orphan = e
+		:: !there && !held -> free = e
+		:: else -> skip
+		fi
+	}
 }
 
 /* The entry's lock is ours. */
@@ -150,12 +158,6 @@ inline take_once()
 	out = false;
 	for (e : 0 .. ENTRIES - 1) {
 		look_at(e);
-		if
-		:: there && held -> out = true
-		:: there && !held && (orphan == ENTRIES || number[e] < number[orphan]) -> orphan = e
-		:: !there && !held -> free = e
-		:: else -> skip
-		fi
 	}
 	if
 	:: orphan < ENTRIES ->
