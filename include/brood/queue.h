@@ -249,7 +249,7 @@ BROOD_API int brood_queue_cancel(brood_queue *queue, brood_reservation *reservat
 BROOD_API int brood_queue_close(brood_queue *queue);
 
 /** Close it, and drop what is in it: from one moment on its size is 0 and gets say -EPIPE at once, and brood_queue_join()
- * waits for nothing but what was taken before. If it is killed before that moment the queue may be closed, or not; if
+ * waits for nothing but what was taken before (which still comes again, if it is a lease). If it is killed before that moment the queue may be closed, or not; if
  * somebody who waits in brood_queue_join(), or comes to, was told of it, he does the rest. Again is fine.
  * Returns: 0. Errors: as brood_queue_close().
  * Owns:    nothing; the handle stays the caller's.
@@ -277,8 +277,8 @@ BROOD_API int brood_queue_retire(brood_queue *queue);
 /** A descriptor for poll(2) and its kin, of this process: readable when there may be something to get, a message or the end.
  * Only a get (peek, get_many) of this process that finds nothing makes it unreadable again; another process may have been quicker.
  * So readable means: get with a timeout of 0, until that says -ETIMEDOUT. The first call starts a thread, all signals
- * blocked, asleep until the queue is no more empty; nothing but this call and brood_wait() does. That producers have died it
- * sees after a tenth of a second. A forked child calls it anew, and gets its own.
+ * blocked, asleep until the queue is no more empty; nothing but this call and brood_wait() does. That producers have died,
+ * or that a lease comes again, it sees after a tenth of a second. A forked child calls it anew, and gets its own.
  * Returns: the descriptor. Errors: -EAGAIN: no more threads; -EMFILE, -ENFILE, -ENOMEM; -EINVAL, -EXDEV, -ENOTSUP.
  * Owns:    the queue: never read, write or close it. It is closed with the last reference.
  * Safe:    threads, processes; not in a signal handler. */

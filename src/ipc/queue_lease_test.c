@@ -2,6 +2,7 @@
 #include <brood/segment.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -559,6 +560,119 @@ START_TEST(the_end_waits_for_leases)
 }
 END_TEST
 
+/* ---- beside what else ends a queue, and looks at it */
+
+/* What was taken is not in it: it is not dropped, comes again, and is waited for. */
+START_TEST(what_is_leased_is_not_dropped)
+{
+	brood_lease lease, more;
+	pid_t dead, joining, taking;
+
+	put("taken");
+	put("dropped");
+	dead = one_takes(0);
+	joining = peer(join_it, (void *)1);
+	eventually(joiners() == 1);
+	taking = peer(take_and_stay, (void *)2);
+	await(&s->here[2]); /* the other one */
+	ck_assert_str_eq(s->text[2], "dropped");
+	put("dropped, too");
+	ck_assert_int_eq(brood_queue_discard(q), 0);
+	ck_assert_int_eq(brood_queue_size(q), 0);
+	ck_assert_int_eq(brood_queue_unfinished(q), 2);
+	ck_assert_int_eq(brood_queue_take(q, 0, &more), -ETIMEDOUT);
+	raise_flag(&s->go);
+	ck_finishes(taking);
+	ck_assert_int_eq(brood_queue_unfinished(q), 1);
+	finish_off(dead);
+	ck_assert_int_eq(brood_queue_size(q), 1);
+	lease = ck_take("taken", 2);
+	ck_assert_int_eq(s->here[1], 0);
+	ck_ack(&lease);
+	ck_finishes(joining);
+	ck_assert_int_eq(s->result[1], 0);
+	ck_assert_int_eq(brood_queue_take(q, BROOD_FOREVER, &more), -EPIPE);
+}
+END_TEST
+
+static bool is_readable(int fd)
+{
+	struct pollfd polled = { .fd = fd, .events = POLLIN };
+
+	return poll(&polled, 1, 0) == 1;
+}
+
+START_TEST(the_descriptor_tells_what_comes_again)
+{
+	brood_lease lease;
+	pid_t dead;
+	char c;
+	int fd = brood_queue_poll_fd(q);
+
+	ck_assert_int_ge(fd, 0);
+	put("x");
+	eventually(is_readable(fd));
+	dead = one_takes(0);
+	ck_assert_int_eq(brood_queue_take(q, 0, &lease), -ETIMEDOUT);
+	nap_ms(50); /* it sleeps beside a lease */
+	ck_assert(!is_readable(fd));
+	finish_off(dead);
+	eventually(is_readable(fd));
+	lease = ck_take("x", 2);
+	ck_assert_int_eq(brood_queue_get(q, &c, 1, 0), -ETIMEDOUT);
+	ck_assert_int_eq(brood_queue_give_back(q, &lease), 0);
+	eventually(is_readable(fd));
+	lease = ck_take("x", 3);
+	ck_assert_int_eq(brood_queue_get(q, &c, 1, 0), -ETIMEDOUT);
+	/* closed, but not at its end */
+	ck_assert_int_eq(brood_queue_close(q), 0);
+	ck_assert_int_eq(brood_queue_get(q, &c, 1, 0), -ETIMEDOUT);
+	nap_ms(50);
+	ck_assert(!is_readable(fd));
+	ck_ack(&lease);
+	eventually(is_readable(fd));
+	ck_assert_int_eq(brood_queue_get(q, &c, 1, 0), -EPIPE);
+}
+END_TEST
+
+static void produce_and_stay(void *nth)
+{
+	must(brood_queue_produce(q) == 0);
+	must(brood_queue_put(q, "last", 4, 0) == 0);
+	raise_flag(&s->here[(intptr_t)nth]);
+	await(&s->go);
+}
+
+/* The leader sleeps on the words of both. */
+START_TEST(producers_and_takers_may_die_in_any_order)
+{
+	pid_t producer, dead, taking;
+
+	producer = peer(produce_and_stay, (void *)0);
+	await(&s->here[0]);
+	dead = one_takes(1);
+	taking = peer(take_and_stay, (void *)2);
+	eventually(takers() == 1);
+	finish_off(_i == 0 ? producer : dead);
+	if (_i == 0) {
+		eventually(brood_queue_is_closed(q) == 1);
+		ck_assert_int_eq(s->here[2], 0);
+	} else {
+		await(&s->here[2]);
+		ck_assert_int_eq(brood_queue_is_closed(q), 0);
+	}
+	finish_off(_i == 0 ? dead : producer);
+	await(&s->here[2]);
+	ck_assert_str_eq(s->text[2], "last");
+	ck_assert_int_eq(s->deliveries[2], 2);
+	raise_flag(&s->go);
+	ck_finishes(taking);
+	ck_assert_int_eq(brood_queue_take(q, BROOD_FOREVER, &(brood_lease){ .size = 0 }), -EPIPE);
+}
+END_TEST
+
+/* ---- finished work */
+
 START_TEST(joiners_wait_for_acks)
 {
 	pid_t dead, joining[2];
@@ -759,6 +873,9 @@ int main(void)
 	tcase_add_test(lease, exec_gives_back);
 	tcase_add_test(lease, an_ack_lets_one_take);
 	tcase_add_test(lease, the_end_waits_for_leases);
+	tcase_add_test(lease, what_is_leased_is_not_dropped);
+	tcase_add_test(lease, the_descriptor_tells_what_comes_again);
+	tcase_add_loop_test(lease, producers_and_takers_may_die_in_any_order, 0, 2);
 	tcase_add_test(lease, joiners_wait_for_acks);
 	tcase_add_test(lease, an_ack_beside_task_done);
 	tcase_add_test(lease, a_handler_may_take_and_give_back);
