@@ -25,6 +25,8 @@ UNREACHED = queue_kill.UNREACHED + (
     ('take_step', 'static int check', INLINED),
     ('bri_lease_note|bri_row_note', 'row->n', INLINED),
     ('bri_lease_note', 'bri_row_note', INLINED),
+    ('get_kept', 'bri_message_copy(', INLINED),
+    ('reserve_step', 'is_free(', INLINED),
     ('bri_row_note', 'size_t n', INLINED),
     ('bri_row_note', 'return n', INLINED),
 )
