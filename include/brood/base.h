@@ -12,8 +12,8 @@
  *           something is a pointer or an enum whose 0 says "inherit".
  * Outputs   come last, named ret_x, and are untouched when the call fails.
  * Safety    "threads": any thread, one object in one thread at a time unless the object's header
- *           says more. Nothing here installs a signal handler, changes a disposition, starts a
- *           thread, prints, or exits.
+ *           says more. Unless a header says so, nothing here installs a signal handler, changes a
+ *           disposition, starts a thread, prints, or exits; brood/process.h does, in processes that it made.
  *
  * Linux 5.10 or newer. */
 #ifndef BROOD_BASE_H

@@ -4,6 +4,7 @@
 #ifndef BROOD_BROOD_H
 #define BROOD_BROOD_H
 
+#include <brood/args.h>
 #include <brood/array.h>
 #include <brood/barrier.h>
 #include <brood/base.h>
@@ -16,12 +17,14 @@
 #include <brood/list.h>
 #include <brood/listener.h>
 #include <brood/lock.h>
+#include <brood/log.h>
 #include <brood/object.h>
 #include <brood/once.h>
 #include <brood/permits.h>
 #include <brood/pickle.h>
 #include <brood/pipeline.h>
 #include <brood/popen.h>
+#include <brood/process.h>
 #include <brood/queue.h>
 #include <brood/rlock.h>
 #include <brood/run.h>

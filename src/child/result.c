@@ -171,6 +171,14 @@ static const struct {
 	{ SIGPWR, "SIGPWR" },       { SIGSYS, "SIGSYS" },
 };
 
+const char *bri_signal_name(int signum)
+{
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (signals[i].number == signum)
+			return signals[i].name;
+	return NULL;
+}
+
 int brood_exit_format(const brood_exit *record, char *buf, size_t size)
 {
 	const char *core = record->core ? " (core dumped)" : "";
@@ -179,9 +187,9 @@ int brood_exit_format(const brood_exit *record, char *buf, size_t size)
 	case BROOD_EXITED:
 		return snprintf(buf, size, "exit status %d", record->value);
 	case BROOD_SIGNALLED:
-		for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-			if (signals[i].number == record->value)
-				return snprintf(buf, size, "killed by %s%s", signals[i].name, core);
+		if (bri_signal_name(record->value) != NULL)
+			return snprintf(buf, size, "killed by %s%s", bri_signal_name(record->value),
+					core);
 		return snprintf(buf, size, "killed by signal %d%s", record->value, core);
 	case BROOD_LOST:
 		return snprintf(buf, size, "ended, and its status was taken by another");

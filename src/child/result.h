@@ -36,4 +36,7 @@ void bri_log_command(const brood_run_opts *opts, const char *command, pid_t pid,
 int bri_result_verdict(const brood_run_opts *opts, const char *name, int r,
 		       brood_run_result *result);
 
+/* "SIGKILL"; NULL: a realtime signal, one that ends nothing, or none. */
+const char *bri_signal_name(int signum);
+
 #endif

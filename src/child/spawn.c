@@ -5,7 +5,7 @@
  * stranger. Waiting itself happens outside of the lock, on the pidfd. A child without a group of
  * its own is only ever signalled by its pidfd, so that one thread may wait and reap in one call
  * outside of the lock (`reaping`); whoever meets -ECHILD meanwhile waits for that thread's record. */
-#include <brood/spawn.h>
+#include "child/spawn.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -667,6 +667,29 @@ static int start_contained(struct plan *plan, brood_child *child)
 	return start_failed(plan, &plan->error);
 }
 
+brood_child *bri_child_new(void)
+{
+	brood_child *child = malloc(sizeof(*child));
+
+	if (child != NULL)
+		*child = (brood_child){
+			.lock = PTHREAD_MUTEX_INITIALIZER,
+			.reaped = PTHREAD_COND_INITIALIZER,
+			.process = { .pidfd = -1 },
+			.generation = bri_self_generation(),
+			.control = -1,
+			.streams = { -1, -1, -1 },
+			.record = { .started_ns = brood_now() },
+		};
+	return child;
+}
+
+void bri_child_adopt(brood_child *child, const struct bri_process *process)
+{
+	child->process = *process;
+	child->pid = process->pid;
+}
+
 int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_child **ret_child)
 {
 	static const brood_spawn_opts defaults;
@@ -690,20 +713,11 @@ int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_ch
 		r = plan_rest(&plan);
 	if (r < 0)
 		return r; /* plan_fini() clears up */
-	child = malloc(sizeof(*child));
+	child = bri_child_new();
 	if (child == NULL)
 		return bri_fail(plan.opts->fail, "memory", ENOMEM, NULL);
-	*child = (brood_child){
-		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.reaped = PTHREAD_COND_INITIALIZER,
-		.process = { .pidfd = -1 },
-		.generation = bri_self_generation(),
-		.control = -1,
-		.streams = { -1, -1, -1 },
-		.own_group =
-			plan.start.group == BRI_GROUP_NEW || plan.start.group == BRI_GROUP_SESSION,
-		.record = { .started_ns = brood_now() },
-	};
+	child->own_group =
+		plan.start.group == BRI_GROUP_NEW || plan.start.group == BRI_GROUP_SESSION;
 	r = plan.opts->contain ? start_contained(&plan, child) : start_plain(&plan, child);
 	if (r < 0) {
 		brood_child_free(child);

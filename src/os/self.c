@@ -6,6 +6,9 @@
  * Where the page cannot be had the pid must do: it tells nearly as much. That is decided once, since
  * objects remember the answer.
  *
+ * The first look is taken when the library is loaded, so that who is forked before anything else was asked is known for
+ * a fork, too.
+ *
  * Two threads may both find zero: the first to store wins, the other takes what it finds. A child
  * of CLONE_VM (our own start step) shares the page and is not wiped; it never comes here. */
 #include "os/self.h"
@@ -16,6 +19,7 @@
 static _Atomic(uint64_t) counter;
 static _Atomic(uint64_t) no_word; /* its address: the page was not to be had */
 _Atomic(_Atomic(uint64_t) *) bri_self_word;
+struct bri_self_loader bri_self_loader;
 
 static _Atomic(uint64_t) *map_word(void)
 {
@@ -46,4 +50,12 @@ uint64_t bri_self_generation(void)
 		return generation;
 	fresh = atomic_fetch_add(&counter, 1) + 1;
 	return atomic_compare_exchange_strong(at, &generation, fresh) ? fresh : generation;
+}
+
+__attribute__((constructor)) void bri_self_load(void)
+{
+	if (bri_self_loader.generation != 0)
+		return;
+	bri_self_loader.pid = getpid();
+	bri_self_loader.generation = bri_self_generation();
 }

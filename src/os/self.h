@@ -9,10 +9,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* A number that is the same for the whole life of a process and differs from its parent's.
  * No system call after the first use. Thread-safe. */
 uint64_t bri_self_generation(void);
+
+/* Who loaded this library: its generation, and its pid. All others of this generation's descent are forks of it. */
+extern struct bri_self_loader {
+	uint64_t generation;
+	pid_t pid;
+} bri_self_loader;
+
+/* Finds that out, as the library's constructor; for who may be called by another constructor before it. */
+void bri_self_load(void);
 
 /* Where the generation lies; for the next function alone. NULL until it was first asked for. */
 extern _Atomic(_Atomic(uint64_t) *) bri_self_word;

@@ -808,6 +808,11 @@ bool bri_segment_is_read_only(const brood_segment *segment)
 	return segment->read_only;
 }
 
+bool bri_segment_is_raw(const brood_segment *segment)
+{
+	return segment->head == 0;
+}
+
 void bri_segment_zero(brood_segment *segment, size_t size)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), from = segment->head,

@@ -10,6 +10,7 @@ extern struct bri_segment_hooks {
 } bri_segment_hooks;
 
 bool bri_segment_is_read_only(const brood_segment *segment);
+bool bri_segment_is_raw(const brood_segment *segment);
 
 /* Zeroes the first `size` bytes of the data; of memory that was never touched none is used. */
 void bri_segment_zero(brood_segment *segment, size_t size);

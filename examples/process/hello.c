@@ -1,0 +1,43 @@
+/* hello - one process, and the ids of who is who
+ *
+ *	from multiprocessing import Process
+ *	def f(name):
+ *	    info('function f')
+ *	    print('hello', name)
+ *	if __name__ == '__main__':
+ *	    info('main line')
+ *	    p = Process(target=f, args=('bob',))
+ *	    p.start()
+ *	    p.join()
+ */
+#include <brood/process.h>
+
+#include <stdio.h>
+#include <unistd.h>
+
+static void info(const char *title)
+{
+	printf("%s\nmain: %s\nparent process: %d\nprocess id: %d\n", title,
+	       brood_is_main() ? "yes" : "no", (int)getppid(), (int)getpid());
+}
+
+static int f(const brood_args *args)
+{
+	info("function f");
+	printf("hello %s\n", brood_args_str(args, 0));
+	return 0;
+}
+
+int main(void)
+{
+	brood_process *p;
+	int r;
+
+	info("main line");
+	r = brood_process_start(f, BROOD_ARGS("bob"), NULL, &p);
+	if (r < 0)
+		return 1;
+	brood_process_join(p, BROOD_FOREVER, NULL);
+	brood_process_unref(p);
+	return 0;
+}

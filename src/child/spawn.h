@@ -1,0 +1,16 @@
+/* child/spawn.h - the handle of brood/spawn.h for a child that was made by other means */
+#ifndef CHILD_SPAWN_H
+#define CHILD_SPAWN_H
+
+#include <brood/spawn.h>
+
+#include "os/process.h"
+
+/* A handle without a child, for bri_child_adopt(); made before, so that nothing can fail once there is one. */
+brood_child *bri_child_new(void);
+
+/* Gives it a child of this process, whose pidfd it owns from now on. A descriptor that is readable and no pidfd stands for
+ * a child whose status somebody else took: it has ended, and is BROOD_LOST. */
+void bri_child_adopt(brood_child *child, const struct bri_process *process);
+
+#endif

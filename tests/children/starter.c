@@ -1,0 +1,113 @@
+/* starter MODE [far] - takes the path of a function process once, and tells what came of it and what it left behind
+ *
+ *	fork      a start, and the wait for its end
+ *	limited   the same with all that the child has to set
+ *	outlive   the same of a child that is not tied to it
+ *	kin       no path: it starts many children, most of which have a child, and is to be killed
+ *
+ * For tests/faults, as spawner.c is: it stops itself first, and the path lies between two marks. A child that does not
+ * end as it should is "-10 child 10" (ECHILD). */
+#include <brood/process.h>
+
+#include <errno.h>
+#include <sys/resource.h>
+
+#ifdef __GLIBC__
+#include <execinfo.h>
+#endif
+
+#include "counted.h"
+
+static int seven(const brood_args *args)
+{
+	return brood_args_int(args, 0) == 7 && brood_current_process() != NULL ? 7 : 1;
+}
+
+static int start(const char *mode, brood_fail *fail)
+{
+	const brood_rlimit limit = { RLIMIT_CORE, 0, 0 };
+	const int cpu = sched_getcpu();
+	brood_process_opts opts = { .fail = fail, .outlive = strcmp(mode, "outlive") == 0 };
+	brood_process *p;
+	brood_exit end;
+	int r;
+
+	if (strcmp(mode, "limited") == 0) {
+		opts.nice = 1;
+		opts.rlimits = &limit;
+		opts.n_rlimits = 1;
+		opts.max_memory = (uint64_t)1 << 40;
+		opts.cpus = &cpu;
+		opts.n_cpus = 1;
+	}
+	r = brood_process_start(seven, BROOD_ARGS(7), &opts, &p);
+	if (r < 0)
+		return r;
+	r = brood_process_join(p, BROOD_FOREVER, &end);
+	if (r == 0 && brood_exit_code(&end) != 7) {
+		r = -ECHILD;
+		fail->step = "child";
+		fail->error = ECHILD;
+	}
+	brood_process_unref(p);
+	return r;
+}
+
+/* ---- kin */
+
+static int stay(const brood_args *args)
+{
+	(void)args;
+	signal(SIGTERM, SIG_IGN);
+	for (;;)
+		if (pause() == 0)
+			return 0;
+}
+
+static int have_one(const brood_args *args)
+{
+	brood_process *p;
+
+	if (brood_process_start(stay, BROOD_NO_ARGS, NULL, &p) < 0)
+		return 1;
+	return stay(args);
+}
+
+static int start_kin(void)
+{
+	brood_process *p[64];
+
+	for (int i = 0; i < 64; i++)
+		if (brood_process_start(i % 3 == 0 ? stay : have_one, BROOD_NO_ARGS, NULL, &p[i]) <
+		    0)
+			return 1;
+	return stay(NULL);
+}
+
+int main(int argc, char **argv)
+{
+	brood_fail fail = { .step = NULL };
+	bool before[1024];
+	int r;
+
+	if (argc < 2)
+		return 2;
+	if (strcmp(argv[1], "kin") == 0)
+		return start_kin();
+	raise(SIGSTOP);
+	count_up(argc > 2);
+#ifdef __GLIBC__
+	/* What the C library loads for this is no part of the path. */
+	void *here;
+
+	backtrace(&here, 1);
+#endif
+	list_descriptors(before);
+	mark("counted");
+	mark("begin");
+	r = start(argv[1], &fail);
+	mark("end");
+	printf("%d %s %d\n", r, fail.step != NULL ? fail.step : "none", fail.error);
+	tell_left(before);
+	return 0;
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""process_syscalls.py STARTER - every system call of a function process's start fails in turn
+
+STARTER is tests/children/starter. See failing.py. The path is a start by fork, in the parent and in the child up to the
+function's end, and the wait for that. A start that says 0 has to have a child that does as it should, unless the tables
+say why not: nobody lives untied, and nobody reads the parent's stdin.
+"""
+import sys
+import unittest
+
+from failing import Failing
+from traced import Run, can_trace
+
+ERRORS = {
+    'clone': ['EAGAIN', 'ENOMEM'],
+    'clone3': ['EAGAIN', 'ENOMEM'],
+    'close': ['EINTR', 'EIO'],
+    'dup2': ['EBADF', 'EBUSY'],
+    'dup3': ['EBADF', 'EBUSY'],
+    'fcntl F_SETOWN': ['EINVAL', 'ESRCH'],
+    'getpriority': ['ESRCH', 'EPERM'],
+    'mmap': ['ENOMEM'],
+    'mmap shared': ['ENOMEM'],
+    'mprotect': ['ENOMEM'],
+    'newfstatat': ['ENOENT', 'EACCES'],
+    'openat': ['EMFILE', 'ENOENT'],
+    'pidfd_open': ['EMFILE', 'ENOSYS'],
+    'pipe2': ['EMFILE', 'ENFILE'],
+    'prlimit64': ['EPERM', 'EINVAL'],
+    'read': ['EIO', 'EINTR'],
+    'sched_setaffinity': ['EINVAL', 'EPERM'],
+    'setpriority': ['EPERM', 'ESRCH'],
+    'waitid': ['EINTR'],
+}
+OTHER_ERRORS = ['EPERM', 'ENOMEM']
+
+# Where success is right all the same, and why: (process, call, error or None for any).
+TRACES = 'a crash leaves no traces then'
+ALLOWED = {
+    ('parent', 'mmap', None): 'its identity lies in memory that is always there',
+    ('parent', 'mprotect', None): 'its identity can be written over then',
+    ('parent', 'munmap', None): 'nothing can be done about it',
+    ('parent', 'pidfd_open', 'EMFILE'): 'the child\'s is opened again, with the number that was held for it',
+    ('parent', 'pidfd_open', 'ENOSYS'): 'the same',
+    ('parent', 'read', 'EINTR'): 'repeated',
+    ('parent', 'rt_sigprocmask', None): 'nothing can be done about it, and it cannot happen',
+    ('parent', 'rt_sigprocmask restore', None): 'nothing can be done about it, and it cannot happen',
+    ('parent', 'waitid', 'EINTR'): 'repeated',
+    ('child', 'close', None): 'the kernel has released the number all the same',
+    ('child', 'mmap', None): 'its identity lies in memory that is always there',
+    ('child', 'mprotect', None): 'its identity can be written over then',
+    ('child', 'prctl PR_SET_NAME', None): 'the name is for ps(1)',
+    ('child', 'rt_sigaction', None): TRACES,
+    ('child', 'rt_sigprocmask restore', None): 'nothing can be done about it, and it cannot happen',
+    ('child', 'set_robust_list', None): 'the C library\'s, which does not look',
+    ('child', 'sigaltstack', None): TRACES,
+}
+# Failures that say another error than the injected one, which is right.
+OTHER_WORDS = {
+    ('parent', 'newfstatat', 'ENOENT'): {'ENOTSUP'},  # it cannot be told whether other threads run
+    ('parent', 'newfstatat', 'EACCES'): {'ENOTSUP'},
+    **{('child', call, error): {'ECHILD'} for call in ('fcntl F_SETOWN', 'poll', 'ppoll', 'dup2', 'dup3')
+       for error in (*OTHER_ERRORS, *ERRORS.get(call, ()))},
+}
+
+
+# The C library ends the process where it cannot wake; strace does not close then, and the wait for the child's word
+# has no end.
+IMPOSSIBLE = {('parent', 'futex'), ('parent', 'close')}
+
+
+class ProcessSyscalls(Failing):
+    impossible = IMPOSSIBLE
+    errors, other_errors, allowed, other_words = ERRORS, OTHER_ERRORS, ALLOWED, OTHER_WORDS
+
+    @classmethod
+    def says_step(cls, mode):
+        return True
+
+
+def main():
+    if len(sys.argv) < 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    Run.command = [sys.argv.pop(1)]
+    if not can_trace():
+        return 77
+    ProcessSyscalls.make_tests(['fork', 'limited', 'outlive'])
+    unittest.main(verbosity=1)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
