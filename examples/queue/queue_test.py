@@ -28,6 +28,16 @@ class Workers(unittest.TestCase):
         self.assertEqual(done.stdout, '')
 
 
+class Mortal(unittest.TestCase):
+    def test_what_kills_a_worker_is_done_all_the_same(self):
+        words = [f'!{i}' if i % 50 == 0 else f'{i}' for i in range(1000)]
+        for workers in ('1', '3'):
+            done = subprocess.run([path('mortal'), workers], input='\n'.join(words) + '\n', stdout=subprocess.PIPE, text=True,
+                                  timeout=PATIENCE, check=True)
+            self.assertEqual(sorted(done.stdout.splitlines()),
+                             sorted(f'{word} {len(word)}, delivered {2 if word[0] == "!" else 1}' for word in words))
+
+
 class Chat(unittest.TestCase):
     def test_two_programs_find_each_other(self):
         name = f'brood-chat-{os.getpid()}'

@@ -32,11 +32,14 @@
  *          itself when the last of them has ended or died.
  * Death    Whoever is killed, at whatever instruction: a message is in the queue whole, or not at all; the others
  *          go on, and nobody sleeps for whom there is something to do. A getter that is killed after
- *          it took a message takes that along (get_many: those that it took). A closer that is killed in
- *          the middle may leave the queue open; if a waiting putter was told of the end,
+ *          it took a message takes that along (get_many: those that it took); what it has by brood_queue_take()
+ *          comes again. A closer that is killed in the middle may leave the queue open; if a waiting putter was told of the end,
  *          all are. Stopped is not dead: a process stopped inside a put or get holds up that end of the
  *          queue, or, where it is about to sleep, for a moment the other one; who only tries
  *          (timeout_ns <= 0) gives up after a tenth of a second then.
+ * Leases   brood_queue_take() is a get for work that must not be lost: a message whose taker dies comes again. Reserve and
+ *          commit are a put without the copy. Both lie beside the ring, in room for as many as the queue was made with,
+ *          each as large as messages ever were; and they cost a put or get some speed.
  * Speed    A thread that has an end of the queue to itself soon uses it without any lock; the first other one that
  *          comes, or falls asleep at the other end, takes some microseconds to end that. Where
  *          membarrier(2) is refused all take turns by a lock.
@@ -66,13 +69,37 @@ typedef struct brood_queue_opts {
 	size_t bytes; /* most bytes at a time; 0: BROOD_QUEUE_BYTES; more than 4 MiB take that much address space twice */
 	const char *name; /* in /dev/shm, without a slash; NULL: unnamed */
 	bool keep;        /* named: outlives its users; a sweep leaves it */
+	unsigned
+		leases; /* most messages that are taken and not acked at a time, up to 60; 0: there is no take */
+	unsigned reservations; /* most at a time, up to 60; 0: there is no reserve */
 	brood_fail *fail;
 } brood_queue_opts;
 
+/** A message that was taken: the thread's own until brood_queue_ack() or brood_queue_give_back(). The first three are for
+ * the caller, who leaves the rest alone. It may be copied; one of the copies is given back. */
+typedef struct brood_lease {
+	const void *message;
+	size_t size;
+	unsigned
+		deliveries; /* how often it was taken: 1, or more if others died at it or gave it back */
+	unsigned nth;
+	uint64_t number;
+	brood_queue *queue;
+} brood_lease;
+
+/** Room for a message to be, until brood_queue_commit() or brood_queue_cancel(). The first two are for the caller. */
+typedef struct brood_reservation {
+	void *room;
+	size_t size;
+	unsigned nth;
+	uint64_t number;
+	brood_queue *queue;
+} brood_reservation;
+
 /** Make a queue, empty.
  * Returns: 0, and a handle with one reference in *ret_queue.
- * Errors:  -EFBIG: more than 2^40 bytes, or than RLIMIT_FSIZE; -ENOTSUP (above); else, for its memory and name, as
- *          brood_segment_new().
+ * Errors:  -EINVAL, more than 60 leases or reservations; -EFBIG: more than 2^40 bytes, or than RLIMIT_FSIZE;
+ *          -ENOTSUP (above); else, for its memory and name, as brood_segment_new().
  * Owns:    the caller, until brood_queue_unref().
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API int brood_queue_new(const brood_queue_opts *opts, brood_queue **ret_queue);
@@ -152,13 +179,68 @@ BROOD_API ssize_t brood_queue_put_many(brood_queue *queue, const struct iovec *m
 				       int64_t timeout_ns);
 
 /** Take up to `n` messages in one step: as many as there are now and have room in `buf`, and at least one, for which
- * it waits. They lie in `buf` one behind the other, each from a multiple of 8 on.
+ * it waits. They lie in `buf` one behind the other, each from a multiple of 8 on. One that was taken before, and comes again,
+ * comes alone.
  * Returns: how many; where each lies is in ret_messages. Errors: as brood_queue_get(), of the first; -EINVAL also
  *          if n is 0.
  * Owns:    nothing; `buf` of `size` bytes and ret_messages, an array of `n`, are the caller's.
  * Safe:    threads, processes, signal handlers. */
 BROOD_API ssize_t brood_queue_get_many(brood_queue *queue, void *buf, size_t size,
 				       struct iovec *ret_messages, size_t n, int64_t timeout_ns);
+
+/** Take the oldest message for as long as one works on it, or wait for one; first those that come again. It is read in place.
+ * When the calling thread ends before it has acked, however that comes about, or calls exec, the message comes
+ * again, before all others, to whoever takes or gets; who waits for one is woken. Needs .leases; while all of
+ * them are out, it waits, too. A closed queue ends when its last lease was acked: until then that may come again.
+ * Returns: the message's size, and the lease in *ret_lease; the queue has a reference more until that ends. Errors: as
+ *          brood_queue_get(), but -EMSGSIZE; -EINVAL also without ret_lease; -EOPNOTSUPP: the queue has no leases.
+ * Owns:    the calling thread, until it gives the lease back; no other, and no forked child.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API ssize_t brood_queue_take(brood_queue *queue, int64_t timeout_ns, brood_lease *ret_lease);
+
+/** The work for a message that was taken is done: it does not come again, and counts as by brood_queue_task_done().
+ * Returns: 0, and *lease is cleared. Errors: -EINVAL: no lease of this queue, or no longer; -EPERM: another thread's;
+ *          -EOPNOTSUPP; -EXDEV, -ENOTSUP, -EDEADLK, -ENOLCK: it is ours still.
+ * Owns:    the lease is over, and its message must not be read any more.
+ * Safe:    threads, processes; signal handlers, if the queue has a reference beside the lease's. */
+BROOD_API int brood_queue_ack(brood_queue *queue, brood_lease *lease);
+
+/** Let another have a message that was taken: it comes again, at once and before all others.
+ * Returns: 0, and *lease is cleared. Errors: as brood_queue_ack(), but -EDEADLK and -ENOLCK.
+ * Owns:    as brood_queue_ack().
+ * Safe:    as brood_queue_ack(). */
+BROOD_API int brood_queue_give_back(brood_queue *queue, brood_lease *lease);
+
+/** How many messages are taken and neither acked nor given back, by the living; brood_queue_size() does not count them.
+ * Returns: their number. Errors: -EINVAL, -EXDEV, -ENOTSUP.
+ * Owns:    nothing.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API ssize_t brood_queue_leased(const brood_queue *queue);
+
+/** Reserve room for a message of up to `size` bytes, to write it in place, or wait for some. It is beside the queue: others put
+ * meanwhile, and what the queue holds counts the message when it is committed. When the calling thread ends before that, or
+ * calls exec, nothing was put. Needs .reservations; one is taken until its message was got, so that with all of them filled it
+ * waits until then.
+ * Returns: 0, and the room in *ret_reservation; the queue has a reference more until that ends. Errors: as
+ *          brood_queue_put(); -EINVAL also without ret_reservation; -EOPNOTSUPP: the queue has no reservations.
+ * Owns:    the calling thread, until it commits or cancels; no other, and no forked child.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API int brood_queue_reserve(brood_queue *queue, size_t size, int64_t timeout_ns,
+				  brood_reservation *ret_reservation);
+
+/** Put the first `size` bytes of the room in, as a message, without copying them; or wait until the queue may hold it.
+ * Returns: 0, and *reservation is cleared. Errors: -EINVAL: no reservation of this queue, or no longer; -EPERM: another
+ *          thread's; -EMSGSIZE: more than was reserved; -EOPNOTSUPP; else as brood_queue_put(): it is ours still.
+ * Owns:    the room is the queue's, and must not be written to any more.
+ * Safe:    threads, processes; signal handlers, if the queue has a reference beside the reservation's. */
+BROOD_API int brood_queue_commit(brood_queue *queue, brood_reservation *reservation, size_t size,
+				 int64_t timeout_ns);
+
+/** Give a reservation back; nothing was put.
+ * Returns: 0, and *reservation is cleared. Errors: -EINVAL, -EPERM, -EOPNOTSUPP, -EXDEV, -ENOTSUP.
+ * Owns:    as brood_queue_commit().
+ * Safe:    as brood_queue_commit(). */
+BROOD_API int brood_queue_cancel(brood_queue *queue, brood_reservation *reservation);
 
 /** Say that nothing more will come: see End, above. Again is fine.
  * Returns: 0. Errors: -EINVAL, -EXDEV, -ENOTSUP, -EDEADLK, -ENOLCK.
@@ -167,7 +249,7 @@ BROOD_API ssize_t brood_queue_get_many(brood_queue *queue, void *buf, size_t siz
 BROOD_API int brood_queue_close(brood_queue *queue);
 
 /** Close it, and drop what is in it: from one moment on its size is 0 and gets say -EPIPE at once, and brood_queue_join()
- * waits for nothing but what was taken before. If it is killed before that moment the queue may be closed, or not; if
+ * waits for nothing but what was taken before (which still comes again, if it is a lease). If it is killed before that moment the queue may be closed, or not; if
  * somebody who waits in brood_queue_join(), or comes to, was told of it, he does the rest. Again is fine.
  * Returns: 0. Errors: as brood_queue_close().
  * Owns:    nothing; the handle stays the caller's.
@@ -195,8 +277,8 @@ BROOD_API int brood_queue_retire(brood_queue *queue);
 /** A descriptor for poll(2) and its kin, of this process: readable when there may be something to get, a message or the end.
  * Only a get (peek, get_many) of this process that finds nothing makes it unreadable again; another process may have been quicker.
  * So readable means: get with a timeout of 0, until that says -ETIMEDOUT. The first call starts a thread, all signals
- * blocked, asleep until the queue is no more empty; nothing but this call and brood_wait() does. That producers have died it
- * sees after a tenth of a second. A forked child calls it anew, and gets its own.
+ * blocked, asleep until the queue is no more empty; nothing but this call and brood_wait() does. That producers have died,
+ * or that a lease comes again, it sees after a tenth of a second. A forked child calls it anew, and gets its own.
  * Returns: the descriptor. Errors: -EAGAIN: no more threads; -EMFILE, -ENFILE, -ENOMEM; -EINVAL, -EXDEV, -ENOTSUP.
  * Owns:    the queue: never read, write or close it. It is closed with the last reference.
  * Safe:    threads, processes; not in a signal handler. */
@@ -208,7 +290,7 @@ BROOD_API int brood_queue_poll_fd(brood_queue *queue);
  * Safe:    threads, processes, signal handlers. */
 BROOD_API int brood_queue_is_closed(const brood_queue *queue);
 
-/** How many messages are in it, exactly, at a moment during the call.
+/** How many messages are there to be had, exactly, at a moment during the call.
  * Returns: their number. Errors: -EINVAL, -EXDEV, -ENOTSUP.
  * Owns:    nothing.
  * Safe:    threads, processes, signal handlers. */

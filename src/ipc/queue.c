@@ -3,10 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/fail.h"
 #include "ipc/queue_end.h"
+#include "ipc/queue_lease.h"
 
 #define MOST_BYTES (UINT64_C(1) << 40)
 #define BLOCK_SHIFT 20            /* memory is given back by so much … */
@@ -23,7 +25,43 @@ struct plan {
 	struct bri_thread *self;
 	uint64_t items, bytes, ring;
 	bool gives;
+	unsigned leases, rooms;
 };
+
+/* The rows behind the ring, as the queue's numbers say. */
+static void lay_out(brood_queue *queue)
+{
+	struct bri_row *rows[] = { &queue->leases, &queue->rooms };
+	unsigned char *at = queue->ring + queue->mask + 1;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct bri_row *row = rows[i];
+
+		row->head = (struct bri_row_head *)(void *)at;
+		row->entries = (struct bri_entry *)(row->head + 1);
+		row->stride = bri_row_stride(queue->bytes);
+		at += bri_row_size(row->n);
+	}
+	queue->leases.areas = at;
+	queue->rooms.areas = at + queue->leases.n * queue->leases.stride;
+}
+
+static void fill_rows(const struct plan *plan, struct bri_queue_memory *memory)
+{
+	brood_queue queue = { .ring = (unsigned char *)(memory + 1),
+			      .mask = plan->ring - 1,
+			      .bytes = plan->bytes,
+			      .leases = { .n = plan->leases },
+			      .rooms = { .n = plan->rooms } };
+
+	memory->leases = plan->leases;
+	memory->rooms = plan->rooms;
+	lay_out(&queue);
+	bri_row_init(plan->self, &queue.leases);
+	bri_row_init(plan->self, &queue.rooms);
+	if (plan->rooms > 0)
+		init_side(plan->self, &queue.rooms.head->side);
+}
 
 /* Into zeroed memory that nobody else sees yet. */
 static int fill(void *context, void *data, size_t size)
@@ -42,7 +80,9 @@ static int fill(void *context, void *data, size_t size)
 	bri_lock_init(plan->self, &memory->roll);
 	for (size_t i = 0; i < BRI_PRODUCERS; i++)
 		bri_lock_init(plan->self, &memory->producers[i]);
-	bri_stamp(plan->self, &memory->stamp, BRI_STAMP_QUEUE);
+	fill_rows(plan, memory);
+	bri_stamp(plan->self, &memory->stamp,
+		  plan->leases + plan->rooms > 0 ? BRI_STAMP_KEEPING : BRI_STAMP_QUEUE);
 	return 0;
 }
 
@@ -55,46 +95,57 @@ static uint64_t power_of_two(uint64_t least)
 	return power;
 }
 
-/* Whether the memory holds a queue that we understand, whoever wrote it. */
-static int check_memory(const brood_segment *segment)
+/* Whether the memory holds a queue that we understand, whoever wrote it; what it says is copied, since others can write
+ * over it. */
+static int read_memory(const brood_segment *segment, brood_queue *queue)
 {
-	const struct bri_queue_memory *memory = brood_segment_data(segment);
+	struct bri_queue_memory *memory = brood_segment_data(segment);
+	uint64_t size = brood_segment_size(segment), ring;
+	struct bri_thread *self = bri_thread();
 	int r;
 
-	if (brood_segment_size(segment) < sizeof(*memory))
+	if (size < sizeof(*memory))
 		return -EBADMSG;
-	r = bri_check(bri_thread(), memory, BRI_STAMP_QUEUE);
+	queue->kind = BRI_STAMP_QUEUE;
+	r = bri_check(self, memory, BRI_STAMP_QUEUE);
+	if (r == -EINVAL) {
+		queue->kind = BRI_STAMP_KEEPING;
+		r = bri_check(self, memory, BRI_STAMP_KEEPING);
+	}
 	if (r < 0)
 		return r == -EINVAL ? -EBADMSG : r;
-	if (memory->ring == 0 || (memory->ring & (memory->ring - 1)) != 0 ||
-	    memory->ring > brood_segment_size(segment) - sizeof(*memory) ||
-	    memory->bytes > memory->ring || memory->bytes < sizeof(uint64_t))
+	ring = memory->ring;
+	queue->memory = memory;
+	queue->ring = (unsigned char *)(memory + 1);
+	queue->mask = ring - 1;
+	queue->bytes = memory->bytes;
+	queue->items = memory->items;
+	queue->giving = memory->gives && queue->bytes <= ring / 2 ? BLOCK_SHIFT : 63;
+	queue->leases.n = bri_queue_keeps(queue) ? memory->leases : 0;
+	queue->rooms.n = bri_queue_keeps(queue) ? memory->rooms : 0;
+	if (ring == 0 || (ring & (ring - 1)) != 0 || ring > size - sizeof(*memory) ||
+	    queue->bytes > ring || queue->bytes < sizeof(uint64_t) ||
+	    queue->leases.n > BRI_MOST_ENTRIES || queue->rooms.n > BRI_MOST_ENTRIES ||
+	    bri_queue_memory_size(queue->bytes, ring, queue->leases.n, queue->rooms.n) > size)
 		return -EBADMSG;
+	lay_out(queue);
 	return 0;
 }
 
 /* Takes the segment, also when it fails. */
 static int adopt(brood_segment *segment, brood_fail *fail, brood_queue **ret_queue)
 {
-	brood_queue *queue = NULL;
-	int r = check_memory(segment);
+	brood_queue found = { .refs = 1, .segment = segment }, *queue = NULL;
+	int r = read_memory(segment, &found);
 
 	if (r == 0)
-		queue = calloc(1, sizeof(*queue));
+		queue = malloc(sizeof(*queue));
 	if (queue == NULL) {
 		brood_segment_unref(segment);
 		return r < 0 ? bri_fail(fail, "queue", r, NULL) :
 			       bri_fail(fail, "memory", ENOMEM, NULL);
 	}
-	queue->refs = 1;
-	queue->segment = segment;
-	queue->memory = brood_segment_data(segment);
-	queue->ring = (unsigned char *)(queue->memory + 1);
-	queue->mask = queue->memory->ring - 1;
-	queue->bytes = queue->memory->bytes;
-	queue->items = queue->memory->items;
-	queue->giving =
-		queue->memory->gives && queue->bytes <= queue->memory->ring / 2 ? BLOCK_SHIFT : 63;
+	memcpy(queue, &found, sizeof(found));
 	*ret_queue = queue;
 	return 0;
 }
@@ -113,6 +164,10 @@ int brood_queue_new(const brood_queue_opts *opts, brood_queue **ret_queue)
 		return bri_fail(opts->fail, "queue", ENOTSUP, NULL);
 	if (opts->bytes > MOST_BYTES)
 		return bri_fail(opts->fail, "size", EFBIG, "%zu", opts->bytes);
+	if (opts->leases > BRI_MOST_ENTRIES)
+		return bri_fail(opts->fail, "leases", EINVAL, "%u", opts->leases);
+	if (opts->reservations > BRI_MOST_ENTRIES)
+		return bri_fail(opts->fail, "reservations", EINVAL, "%u", opts->reservations);
 	how.name = opts->name;
 	how.keep = opts->keep;
 	how.fail = opts->fail;
@@ -122,7 +177,10 @@ int brood_queue_new(const brood_queue_opts *opts, brood_queue **ret_queue)
 	plan.gives = opts->name == NULL && plan.ring > GIVES;
 	if (plan.gives)
 		plan.ring = power_of_two(2 * plan.bytes); /* see queue_give.c */
-	r = brood_segment_new(sizeof(struct bri_queue_memory) + plan.ring, &how, &segment);
+	plan.leases = opts->leases;
+	plan.rooms = opts->reservations;
+	r = brood_segment_new(bri_queue_memory_size(plan.bytes, plan.ring, plan.leases, plan.rooms),
+			      &how, &segment);
 	return r < 0 ? r : adopt(segment, opts->fail, ret_queue);
 }
 
@@ -169,20 +227,30 @@ int brood_queue_unlink(brood_queue *queue)
 	return queue == NULL ? -EINVAL : brood_segment_unlink(queue->segment);
 }
 
-/* Both sides, as they were at one moment: the one that lags was the same before and after. */
-static int look(const brood_queue *queue, struct bri_mark *ret_put, struct bri_mark *ret_get)
+static uint32_t takes(const brood_queue *queue)
+{
+	return queue->leases.n == 0 ? 0 :
+				      __atomic_load_n(&queue->leases.head->takes, __ATOMIC_SEQ_CST);
+}
+
+/* Both sides and the leases, as they were at one moment: what lags was the same before and after. */
+static int look(const brood_queue *queue, struct bri_mark *ret_put, struct bri_mark *ret_get,
+		struct bri_found *ret_found)
 {
 	int r = bri_queue_check(bri_thread(), queue);
 	struct bri_mark before;
+	uint32_t taken;
 
 	if (r < 0)
 		return r;
-	*ret_get = bri_side_look(&queue->memory->get);
 	do {
-		before = *ret_get;
+		before = bri_side_look(&queue->memory->get);
+		taken = takes(queue);
 		*ret_put = bri_side_look(&queue->memory->put);
+		bri_lease_scan(queue, ret_found);
 		*ret_get = bri_side_look(&queue->memory->get);
-	} while (ret_get->items != before.items || ret_get->stop != before.stop);
+	} while (ret_get->items != before.items || ret_get->stop != before.stop ||
+		 takes(queue) != taken);
 	if (ret_get->stop & BRI_STOP_DROP) {
 		ret_get->items = ret_put->items;
 		ret_get->bytes = ret_put->bytes;
@@ -192,18 +260,31 @@ static int look(const brood_queue *queue, struct bri_mark *ret_put, struct bri_m
 
 int bri_queue_ready(const brood_queue *queue)
 {
+	struct bri_found found;
 	struct bri_mark put, get;
-	int r = look(queue, &put, &get);
+	int r = look(queue, &put, &get, &found);
 
-	return r < 0 ? r : put.items != get.items || put.stop & BRI_STOP_END;
+	return r < 0 ? r :
+		       put.items != get.items || found.orphans > 0 ||
+			       (put.stop & BRI_STOP_END && found.out == 0);
 }
 
 ssize_t brood_queue_size(const brood_queue *queue)
 {
+	struct bri_found found;
 	struct bri_mark put, get;
-	int r = look(queue, &put, &get);
+	int r = look(queue, &put, &get, &found);
 
-	return r < 0 ? r : (ssize_t)(put.items - get.items);
+	return r < 0 ? r : (ssize_t)(put.items - get.items + found.orphans);
+}
+
+ssize_t brood_queue_leased(const brood_queue *queue)
+{
+	struct bri_found found;
+	struct bri_mark put, get;
+	int r = look(queue, &put, &get, &found);
+
+	return r < 0 ? r : (ssize_t)found.out;
 }
 
 int brood_queue_empty(const brood_queue *queue)
@@ -215,8 +296,9 @@ int brood_queue_empty(const brood_queue *queue)
 
 int brood_queue_full(const brood_queue *queue)
 {
+	struct bri_found found;
 	struct bri_mark put, get;
-	int r = look(queue, &put, &get);
+	int r = look(queue, &put, &get, &found);
 
 	if (r < 0)
 		return r;
@@ -244,17 +326,21 @@ ssize_t brood_queue_unfinished(const brood_queue *queue)
 
 int brood_queue_describe(const brood_queue *queue, char *buf, size_t size)
 {
-	char most[40] = "";
+	char most[40] = "", leased[60] = "";
+	struct bri_found found;
 	struct bri_mark put, get;
-	int r = look(queue, &put, &get);
+	int r = look(queue, &put, &get, &found);
 
 	if (r < 0)
 		return r;
 	if (queue->items != UINT64_MAX)
 		snprintf(most, sizeof(most), " of at most %llu", (unsigned long long)queue->items);
-	return snprintf(buf, size, "queue, %llu messages%s, %llu bytes of at most %llu%s",
-			(unsigned long long)(put.items - get.items), most,
+	if (queue->leases.n > 0)
+		snprintf(leased, sizeof(leased), ", %u leased of at most %u", found.out,
+			 queue->leases.n);
+	return snprintf(buf, size, "queue, %llu messages%s, %llu bytes of at most %llu%s%s",
+			(unsigned long long)(put.items - get.items + found.orphans), most,
 			(unsigned long long)(put.bytes - get.bytes),
-			(unsigned long long)queue->bytes,
+			(unsigned long long)queue->bytes, leased,
 			put.stop & BRI_STOP_END ? ", closed" : "");
 }

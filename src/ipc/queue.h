@@ -25,22 +25,25 @@
 
 #define BRI_STAMP_QUEUE BRI_STAMP('q', 0x30 | BRI_WORD)
 
+/* … one with leases or reservations, which has no straight ways. */
+#define BRI_STAMP_KEEPING BRI_STAMP('Q', 0x30 | BRI_WORD)
+
 #define BRI_QUEUE_ASLEEP UINT32_C(1)
 #define BRI_QUEUE_COMMIT UINT32_C(2)
 
 /* What a side's stop says; see queue_end.c. */
-#define BRI_STOP_END \
-	UINT64_C(1) /* of put: closed; of get: about to be, and who waits to put finishes it */
+#define BRI_STOP_END UINT32_C(1) /* put: closed. get: about to be; who waits to put finishes it */
 #define BRI_STOP_DROP \
-	UINT64_C(     \
-		2) /* of get: what is in it is dropped; of done: about to be, and who joins finishes it */
-#define BRI_STOP_PRODUCED UINT64_C(4) /* of put: somebody has said that it produces */
+	UINT32_C(2) /* get: what is in it is dropped. done: about to be; who joins finishes it */
+#define BRI_STOP_PRODUCED UINT32_C(4) /* put: somebody has said that it produces */
 
 /* What a side has come to. All of it only ever grows. */
 struct bri_mark {
 	uint64_t items; /* messages that were put, taken, or finished */
 	uint64_t bytes; /* … of the ring */
-	uint64_t stop;  /* BRI_STOP_… */
+	uint32_t stop;  /* BRI_STOP_… */
+	uint32_t
+		entry; /* 1 + the lease or reservation that the commit was about; see queue_lease.h */
 };
 
 /* A thread's own place in a side: its word has the thread's id while it operates the side by its bias. In the shape
@@ -87,9 +90,10 @@ struct bri_queue_memory {
 	uint64_t stamp;
 	uint64_t items; /* limits; items: UINT64_MAX is none */
 	uint64_t bytes; /* … of the ring, which may be larger */
-	uint64_t ring;  /* its size, a power of two; it lies behind this */
+	uint64_t ring;  /* its size, a power of two; it lies behind this, and the rows behind it */
 	uint64_t gives; /* memory behind the getters is given back */
-	uint64_t spare[3];
+	uint32_t leases, rooms; /* most of them */
+	uint64_t spare[2];
 	struct bri_side put, get, done;
 	brood_lock roll; /* of producers: to come upon it, and to find that none is left */
 	uint64_t spare_roll[3];
@@ -99,15 +103,26 @@ _Static_assert(offsetof(struct bri_queue_memory, put) == 64 &&
 		       sizeof(struct bri_queue_memory) % 64 == 0,
 	       "a segment's data begins 64 bytes into a block");
 
+/* A row of leases or of reservations: its head, its entries, and for each entry an area for a message. */
+struct bri_row {
+	struct bri_row_head *head;
+	struct bri_entry *entries;
+	unsigned char *areas;
+	uint64_t stride; /* of areas */
+	uint32_t n;
+};
+
 struct brood_queue {
 	_Atomic(unsigned) refs;
 	brood_segment *segment; /* owned */
 	struct bri_queue_memory *memory;
 	unsigned char *ring;
+	uint64_t kind;               /* of its stamp */
 	uint64_t mask, bytes, items; /* as in memory, where others could write over them */
 	unsigned giving; /* a getter that crosses a multiple of 1 << giving gives memory back */
 	_Atomic(struct bri_watcher *)
 		watcher; /* behind the descriptor; NULL: nobody has asked for it */
+	struct bri_row leases, rooms;
 };
 
 /* A message in the ring: its size, and its bytes rounded up to 8. It goes on at the ring's start when it reaches the end. */
@@ -139,6 +154,11 @@ void bri_queue_unwatch(brood_queue *queue);
 /* By who operates the getting side, after the commit that came from `before` to `bytes` (queue_give.c). */
 void bri_queue_give_back(const brood_queue *queue, uint64_t before, uint64_t bytes);
 
+static inline bool bri_queue_keeps(const brood_queue *queue)
+{
+	return queue->kind == BRI_STAMP_KEEPING;
+}
+
 /* 0, or why the calling thread cannot use it. */
 static inline int bri_queue_check(const struct bri_thread *self, const brood_queue *queue)
 {
@@ -146,7 +166,7 @@ static inline int bri_queue_check(const struct bri_thread *self, const brood_que
 		return -EINVAL;
 	if (self == NULL)
 		return -ENOTSUP;
-	return bri_check(self, queue->memory, BRI_STAMP_QUEUE);
+	return bri_check(self, queue->memory, queue->kind);
 }
 
 #endif

@@ -1,6 +1,7 @@
 /* The end of a queue. A producer is one of a row of robust locks, which the kernel lets go when its thread dies. */
 #include "ipc/queue_end.h"
 
+#include "ipc/queue_lease.h"
 #include "os/clock.h"
 #include "sync/slots.h"
 
@@ -9,8 +10,9 @@
 static ssize_t stop_step(const struct bri_call *call)
 {
 	const struct bri_mark *mark = bri_side_now(call->own);
-	uint64_t stop = mark->stop | call->stop;
+	uint32_t stop = mark->stop | call->stop;
 
+	bri_queue_settle(call->queue, call->own);
 	if (stop != mark->stop) {
 		bri_side_prepare(call->own, mark->items, mark->bytes, stop);
 		bri_side_commit(call->own);
@@ -18,7 +20,7 @@ static ssize_t stop_step(const struct bri_call *call)
 	return 0;
 }
 
-static int add_stop(brood_queue *queue, struct bri_side *side, uint64_t stop)
+static int add_stop(brood_queue *queue, struct bri_side *side, uint32_t stop)
 {
 	struct bri_call call = { .queue = queue, .self = bri_thread(), .own = side, .stop = stop };
 
@@ -93,7 +95,7 @@ static bool any_is_left(const brood_queue *queue)
 
 static bool may_have_ended(const brood_queue *queue)
 {
-	uint64_t stop = bri_side_look(&queue->memory->put).stop;
+	uint32_t stop = bri_side_look(&queue->memory->put).stop;
 
 	return (stop & (BRI_STOP_PRODUCED | BRI_STOP_END)) == BRI_STOP_PRODUCED;
 }

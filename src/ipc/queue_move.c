@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "ipc/queue_end.h"
+#include "ipc/queue_lease.h"
+#include "ipc/queue_ring.h"
 
 /* Whether nothing speaks against the bias, if there is one. */
 static inline bool may_go_straight(const struct bri_thread *self, const brood_queue *queue)
@@ -10,73 +12,7 @@ static inline bool may_go_straight(const struct bri_thread *self, const brood_qu
 	return queue != NULL && bri_stamped(self, queue->memory, BRI_STAMP_QUEUE);
 }
 
-/* ---- the ring */
-
-static inline __attribute__((always_inline)) void copy_in(const brood_queue *queue, uint64_t at,
-							  const void *from, size_t size)
-{
-	uint64_t start = at & queue->mask, left = queue->mask + 1 - start;
-
-	if (size == 0)
-		return;
-	if (__builtin_expect(size <= left, 1)) {
-		memcpy(queue->ring + start, from, size);
-		return;
-	}
-	memcpy(queue->ring + start, from, left);
-	memcpy(queue->ring, (const unsigned char *)from + left, size - left);
-}
-
-static inline __attribute__((always_inline)) void copy_out(const brood_queue *queue, uint64_t at,
-							   void *to, size_t size)
-{
-	uint64_t start = at & queue->mask, left = queue->mask + 1 - start;
-
-	if (__builtin_expect(size <= left, 1)) {
-		memcpy(to, queue->ring + start, size);
-		return;
-	}
-	memcpy(to, queue->ring + start, left);
-	memcpy((unsigned char *)to + left, queue->ring, size - left);
-}
-
-/* Positions are multiples of 8, and so is the ring's size: a record's head is never divided. */
-static uint64_t *head_at(const brood_queue *queue, uint64_t at)
-{
-	return (uint64_t *)(void *)(queue->ring + (at & queue->mask));
-}
-
 /* ---- put */
-
-static bool has_room(const brood_queue *queue, const struct bri_side *put, uint64_t items,
-		     uint64_t bytes, uint64_t needed)
-{
-	return items - put->seen_items < queue->items &&
-	       bytes - put->seen_bytes + needed <= queue->bytes;
-}
-
-/* The same, but looks first how far the getters have come; true also at the end, told by *ret_stop. */
-static bool makes_room(const brood_queue *queue, uint64_t items, uint64_t bytes, uint64_t needed,
-		       uint64_t *ret_stop)
-{
-	struct bri_side *put = &queue->memory->put;
-	struct bri_mark get = bri_side_look(&queue->memory->get);
-
-	put->seen_items = get.items;
-	put->seen_bytes = get.bytes;
-	*ret_stop = get.stop;
-	return has_room(queue, put, items, bytes, needed);
-}
-
-/* A closer has told those who put, and may be dead: we tell those who get. */
-static ssize_t finish_close(struct bri_side *put)
-{
-	const struct bri_mark *mark = bri_side_now(put);
-
-	bri_side_prepare(put, mark->items, mark->bytes, mark->stop | BRI_STOP_END);
-	bri_side_commit(put);
-	return -EPIPE;
-}
 
 static inline __attribute__((always_inline)) ssize_t put_some(const brood_queue *queue,
 							      const struct iovec *messages,
@@ -84,7 +20,8 @@ static inline __attribute__((always_inline)) ssize_t put_some(const brood_queue 
 {
 	struct bri_side *put = &queue->memory->put;
 	const struct bri_mark *mark = bri_side_now(put);
-	uint64_t items = mark->items, bytes = mark->bytes, stop = 0;
+	uint64_t items = mark->items, bytes = mark->bytes;
+	uint32_t stop = 0;
 	size_t n;
 
 	if (mark->stop & BRI_STOP_END)
@@ -94,16 +31,16 @@ static inline __attribute__((always_inline)) ssize_t put_some(const brood_queue 
 		uint64_t needed = bri_record_size(size);
 
 		if (size > queue->bytes - sizeof(uint64_t) ||
-		    (!has_room(queue, put, items, bytes, needed) &&
-		     !makes_room(queue, items, bytes, needed, &stop)))
+		    (!bri_has_room(queue, put, items, bytes, needed) &&
+		     !bri_makes_room(queue, items, bytes, needed, &stop)))
 			break;
-		*head_at(queue, bytes) = size;
-		copy_in(queue, bytes + sizeof(uint64_t), messages[n].iov_base, size);
+		*bri_head_at(queue, bytes) = size;
+		bri_copy_in(queue, bytes + sizeof(uint64_t), messages[n].iov_base, size);
 		bytes += needed;
 		items++;
 	}
 	if (n == 0)
-		return stop ? finish_close(put) : -EAGAIN;
+		return stop ? bri_finish_close(put) : -EAGAIN;
 	bri_side_prepare(put, items, bytes, mark->stop);
 	bri_side_commit(put);
 	return (ssize_t)n;
@@ -111,6 +48,7 @@ static inline __attribute__((always_inline)) ssize_t put_some(const brood_queue 
 
 static ssize_t put_step(const struct bri_call *call)
 {
+	bri_queue_settle(call->queue, call->own);
 	return put_some(call->queue, call->messages, call->n);
 }
 
@@ -173,43 +111,33 @@ int brood_queue_put(brood_queue *queue, const void *message, size_t size, int64_
 
 /* ---- get */
 
-/* 0: there is a message, of *ret_size, at `items` and `bytes`. */
-static inline __attribute__((always_inline)) int next_message(const brood_queue *queue,
-							      uint64_t items, uint64_t bytes,
-							      uint64_t *ret_size)
-{
-	struct bri_side *get = &queue->memory->get;
-
-	if (get->seen_items == items) {
-		struct bri_mark put = bri_side_look(&queue->memory->put);
-
-		get->seen_items = put.items;
-		if (put.items == items)
-			return put.stop & BRI_STOP_END ? -EPIPE : -EAGAIN;
-	}
-	*ret_size = *head_at(queue, bytes);
-	return *ret_size > queue->bytes - sizeof(uint64_t) ? -EBADMSG : 0;
-}
-
 static ssize_t peek_step(const struct bri_call *call)
 {
 	const struct bri_mark *mark = bri_side_now(call->own);
+	const unsigned char *apart = NULL;
+	struct bri_found found;
 	uint64_t size;
-	int r = mark->stop & BRI_STOP_DROP ?
-			-EPIPE :
-			next_message(call->queue, mark->items, mark->bytes, &size);
+	int r;
 
+	bri_queue_settle(call->queue, call->own);
+	bri_lease_scan(call->queue, &found);
+	r = found.orphan != NULL ? bri_entry_message(call->queue, &call->queue->leases,
+						     found.orphan, &size, &apart) :
+				   bri_next(call->queue, mark, &size);
+	if (r == -EBADMSG)
+		r = bri_apart_find(call->queue, &size, &apart);
 	if (r < 0)
-		return r;
-	copy_out(call->queue, mark->bytes + sizeof(uint64_t), call->buf,
-		 size < call->size ? size : call->size);
+		return r == -EPIPE && found.out > 0 ? -EAGAIN : r;
+	bri_message_copy(call->queue, mark->bytes, apart, call->buf,
+			 size < call->size ? size : call->size);
 	return (ssize_t)size;
 }
 
+/* `kept`: the queue has leases or reservations. */
 static inline __attribute__((always_inline)) ssize_t get_some(const brood_queue *queue,
 							      unsigned char *buf, size_t room,
 							      struct iovec *ret_messages,
-							      size_t most)
+							      size_t most, bool kept)
 {
 	struct bri_side *get = &queue->memory->get;
 	const struct bri_mark *mark = bri_side_now(get);
@@ -220,12 +148,16 @@ static inline __attribute__((always_inline)) ssize_t get_some(const brood_queue 
 	if (mark->stop & BRI_STOP_DROP)
 		return -EPIPE;
 	for (n = 0; n < most; n++) {
-		r = next_message(queue, items, bytes, &size);
+		const unsigned char *apart = NULL;
+
+		r = bri_next_message(queue, items, bytes, &size);
+		if (kept && r == -EBADMSG)
+			r = bri_apart_find(queue, &size, &apart);
 		if (r == 0 && (used > room || size > room - used))
 			r = -EMSGSIZE;
 		if (r < 0)
 			break;
-		copy_out(queue, bytes + sizeof(uint64_t), buf + used, size);
+		bri_message_copy(queue, bytes, apart, buf + used, size);
 		ret_messages[n] = (struct iovec){ buf + used, size };
 		used += (size + 7) & ~UINT64_C(7);
 		bytes += bri_record_size(size);
@@ -240,12 +172,35 @@ static inline __attribute__((always_inline)) ssize_t get_some(const brood_queue 
 	return (ssize_t)n;
 }
 
-static ssize_t get_step(const struct bri_call *call)
+/* Of a queue with leases or reservations. */
+static __attribute__((noinline)) ssize_t get_kept(const struct bri_call *call)
 {
-	return get_some(call->queue, call->buf, call->size, call->ret_messages, call->n);
+	struct bri_found found;
+	ssize_t r;
+
+	bri_queue_settle(call->queue, call->own);
+	bri_lease_scan(call->queue, &found);
+	if (found.orphan != NULL)
+		return bri_orphan_get(call, found.orphan);
+	r = get_some(call->queue, call->buf, call->size, call->ret_messages, call->n, true);
+	return r == -EPIPE && found.out > 0 ? -EAGAIN : r;
 }
 
-static bool found_nothing(const struct bri_call *call)
+static ssize_t get_step(const struct bri_call *call)
+{
+	if (bri_queue_keeps(call->queue))
+		return get_kept(call);
+	return get_some(call->queue, call->buf, call->size, call->ret_messages, call->n, false);
+}
+
+size_t bri_getter_note(const struct bri_call *call, struct bri_watch *ret_watches)
+{
+	size_t n = bri_producers_note(call, ret_watches);
+
+	return call->queue->leases.n == 0 ? n : n + bri_lease_note(call, ret_watches + n);
+}
+
+bool bri_getter_found_nothing(const struct bri_call *call)
 {
 	bri_queue_rearm(call->queue);
 	return bri_producers_end(call->queue, 0) > 0;
@@ -266,8 +221,8 @@ static inline __attribute__((always_inline)) ssize_t receive(brood_queue *queue,
 		return r;
 	call.own = &queue->memory->get;
 	call.other = &queue->memory->put;
-	call.note = bri_producers_note;
-	call.nothing = found_nothing;
+	call.note = bri_getter_note;
+	call.nothing = bri_getter_found_nothing;
 	call.buf = buf != NULL ? buf : &nothing;
 	call.size = size;
 	call.ret_messages = ret_messages;
@@ -297,7 +252,7 @@ ssize_t brood_queue_get(brood_queue *queue, void *buf, size_t size, int64_t time
 	if (may_go_straight(self, queue) && buf != NULL) {
 		slot = bri_bias_enter(self, &queue->memory->get, &before);
 		if (slot != NULL) {
-			r = get_some(queue, buf, size, &message, 1);
+			r = get_some(queue, buf, size, &message, 1, false);
 			bri_bias_leave(self, &queue->memory->get, slot, before);
 		}
 	}
@@ -329,6 +284,7 @@ static ssize_t done_step(const struct bri_call *call)
 
 	if (left == 0)
 		return -EINVAL;
+	bri_queue_settle(call->queue, done);
 	bri_side_prepare(done, mark->items + 1, 0, mark->stop);
 	if (left == 1)
 		bri_side_commit(done);

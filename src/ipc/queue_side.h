@@ -30,14 +30,22 @@ static inline struct bri_mark *bri_side_now(struct bri_side *side)
 }
 
 /* What shall count from the commit on. Released, since readers without the lock may come upon it early. */
-static inline void bri_side_prepare(struct bri_side *side, uint64_t items, uint64_t bytes,
-				    uint64_t stop)
+static inline void bri_side_prepare_entry(struct bri_side *side, uint64_t items, uint64_t bytes,
+					  uint32_t stop, uint32_t entry)
 {
 	struct bri_mark *next = bri_side_now(side) == side->at ? side->at + 1 : side->at;
 
 	__atomic_store_n(&next->items, items, __ATOMIC_RELEASE);
 	__atomic_store_n(&next->bytes, bytes, __ATOMIC_RELEASE);
 	__atomic_store_n(&next->stop, stop, __ATOMIC_RELEASE);
+	__atomic_store_n(&next->entry, entry, __ATOMIC_RELEASE);
+}
+
+/* … and no entry is concerned. */
+static inline void bri_side_prepare(struct bri_side *side, uint64_t items, uint64_t bytes,
+				    uint32_t stop)
+{
+	bri_side_prepare_entry(side, items, bytes, stop, 0);
 }
 
 /* … without its wake: ASLEEP stays. */
@@ -70,7 +78,7 @@ struct bri_call {
 	union {
 		const struct iovec *messages; /* put */
 		struct iovec *ret_messages;   /* get */
-		uint64_t stop;                /* the end: BRI_STOP_… */
+		uint32_t stop;                /* the end: BRI_STOP_… */
 	};
 	size_t n;
 	unsigned char *buf; /* get, peek */
@@ -88,6 +96,10 @@ typedef ssize_t bri_step_fn(const struct bri_call *call);
 
 /* The clock is read when something has to be waited for. */
 int64_t bri_call_deadline(struct bri_call *call);
+
+/* Both, for who gets, peeks or takes (queue_move.c). */
+size_t bri_getter_note(const struct bri_call *call, struct bri_watch *ret_watches);
+bool bri_getter_found_nothing(const struct bri_call *call);
 
 /* The slow ways of those below. */
 int bri_side_lock_slowly(struct bri_call *call, struct bri_side *side);

@@ -510,7 +510,7 @@ START_TEST(a_waiting_putter_finishes_the_end)
 	remake((brood_queue_opts){ .items = 1 });
 	put("abc");
 	get = &q->memory->get;
-	get->at[1] = (struct bri_mark){ get->at[0].items, get->at[0].bytes, 1 };
+	get->at[1] = (struct bri_mark){ get->at[0].items, get->at[0].bytes, 1, 0 };
 	get->word += 2;
 	ck_assert_int_eq(brood_queue_is_closed(q), 0);
 	pid = peer(put_one, (void *)0);

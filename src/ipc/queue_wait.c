@@ -14,7 +14,8 @@ struct bri_mark bri_side_look(const struct bri_side *side)
 		const struct bri_mark *at = &side->at[word / BRI_QUEUE_COMMIT & 1];
 		struct bri_mark mark = { __atomic_load_n(&at->items, __ATOMIC_ACQUIRE),
 					 __atomic_load_n(&at->bytes, __ATOMIC_ACQUIRE),
-					 __atomic_load_n(&at->stop, __ATOMIC_ACQUIRE) };
+					 __atomic_load_n(&at->stop, __ATOMIC_ACQUIRE),
+					 __atomic_load_n(&at->entry, __ATOMIC_ACQUIRE) };
 
 		/* Who reads of a state to come sees that the count has moved. */
 		if (bri_word(&side->word) / BRI_QUEUE_COMMIT == word / BRI_QUEUE_COMMIT)
@@ -22,7 +23,9 @@ struct bri_mark bri_side_look(const struct bri_side *side)
 	}
 }
 
-/* All are woken: with ASLEEP gone, nobody would wake who sleeps on. ASLEEP stays until we take it away; the empty exchange is for ThreadSanitizer, which does not see what the kernel does. */
+/* All are woken: with ASLEEP gone, nobody would wake who sleeps on. They are the leader of the other side, that of who waits
+ * for a reservation, and whoever watches. ASLEEP stays until we take it away; the empty exchange is for ThreadSanitizer,
+ * which does not see what the kernel does. */
 void bri_side_commit_and_wake(struct bri_side *side)
 {
 	__atomic_fetch_or(&side->word, 0, __ATOMIC_SEQ_CST);

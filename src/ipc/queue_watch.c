@@ -10,12 +10,13 @@
 #include <unistd.h>
 
 #include "ipc/queue_end.h"
+#include "ipc/queue_lease.h"
 #include "os/clock.h"
 
 #define STACK (256 << 10)
 #define STALLED (100 * BROOD_MSEC) /* how long it waits for somebody in the middle of a put */
-/* How often it asks whether producers are left. A death wakes one sleeper of the dead one's word, and that is the getters'
- * leader. */
+/* How often it asks whether producers are left, and leases come again. A death wakes one sleeper of the dead one's word, and
+ * that is the getters' leader. */
 #ifndef BRI_ASKS
 #define BRI_ASKS (100 * BROOD_MSEC)
 #endif
@@ -57,9 +58,11 @@ static size_t note_state(const struct bri_call *call, struct bri_watch *watches)
 
 static int64_t sleep_until(const brood_queue *queue)
 {
-	uint64_t stop = bri_side_look(&queue->memory->put).stop;
+	bool produced = (bri_side_look(&queue->memory->put).stop & BRI_STOP_PRODUCED) != 0;
+	struct bri_found found;
 
-	return stop & BRI_STOP_PRODUCED ? bri_deadline(BRI_ASKS) : BROOD_FOREVER;
+	bri_lease_scan(queue, &found);
+	return produced || found.out > 0 ? bri_deadline(BRI_ASKS) : BROOD_FOREVER;
 }
 
 /* What cannot be asked for is told by a get. */

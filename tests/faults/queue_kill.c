@@ -325,7 +325,7 @@ static void full_and_half_closed(void)
 
 	full();
 	side = &q->memory->get;
-	side->at[1] = (struct bri_mark){ side->at[0].items, side->at[0].bytes, 1 };
+	side->at[1] = (struct bri_mark){ side->at[0].items, side->at[0].bytes, 1, 0 };
 	side->word = BRI_QUEUE_COMMIT;
 }
 
@@ -337,7 +337,7 @@ static void one_and_half_discarded(void)
 	one_in_it();
 	brood_queue_close(q);
 	done = &q->memory->done;
-	done->at[1] = (struct bri_mark){ 0, 0, BRI_STOP_DROP };
+	done->at[1] = (struct bri_mark){ .stop = BRI_STOP_DROP };
 	done->word = BRI_QUEUE_COMMIT;
 }
 

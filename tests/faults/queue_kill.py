@@ -3,6 +3,7 @@
 
 KILL is queue_kill.c, linked with objects of its own; RANDOM is queue_random.c. See killing.py.
 """
+import glob
 import os
 import re
 import sys
@@ -13,10 +14,15 @@ from queue_mutants import MUTANTS  # noqa: E402
 
 SOURCES = ['src/os/clock.c', 'src/os/fence.c', 'src/os/futex.c', 'src/os/self.c', 'src/os/fd.c', 'src/base/fail.c', 'src/shm/segment.c']
 
+# What only queues with leases or reservations come to, lease_kill.c goes through; and it through nothing else.
+LEASES = (r'brood_queue_(take|ack|give_back|reserve|commit|cancel)|take_(step|next|orphan)|get_kept|hand_over|ack_step|reserve_step|commit_step|is_free|leave|let_go|'
+          r'claim|check|note|raise_to|acked_of|all_held|bri_(entry|lease|orphan|apart)_\w+|bri_row_note|bri_queue_settle_entry')
+NOT_LEASES = re.compile(f'(?!({LEASES})$).*')
+LEASED = 'of a queue with leases; lease_kill.c has it'
 # They make queues and their descriptors, or only look at them; the rest of queue.c is not stepped through.
-NOT_OPERATIONS = re.compile(r'brood_queue_(new|open|attach|fd|ref|unref|unlink|size|empty|full|is_closed|unfinished|describe)|fill|adopt|'
-                            r'look|check_memory|power_of_two|init_side|bri_bias_init|bri_queue_ready|'
-                            r'brood_queue_poll_fd|bri_watcher_new|bri_queue_unwatch|start_thread|stop_thread|run|drop|make|bri_producers_leave')
+NOT_OPERATIONS = re.compile(r'brood_queue_(new|open|attach|fd|ref|unref|unlink|size|empty|full|is_closed|unfinished|leased|describe)|fill|adopt|'
+                            r'look|read_memory|lay_out|fill_rows|takes|power_of_two|init_side|bri_bias_init|bri_row_init|bri_queue_ready|'
+                            r'brood_queue_poll_fd|bri_watcher_new|bri_queue_unwatch|start_thread|stop_thread|run|drop|make|bri_producers_leave|' + LEASES)
 RACE = 'another changed the word between two looks'
 REFUSED = 'nothing is shared yet, or touched any more'
 REFUSED_FENCE = 'where membarrier is refused; queue_bias_test.c has it'
@@ -92,6 +98,20 @@ UNREACHED = (
     ('bri_side_wait', '', 'the other side moves in time, which single steps do not let it'),
     ('bri_side_look', '', RACE),
     ('bri_side_commit', '', RACE),
+    ('', 'bri_queue_keeps(', LEASED),
+    ('', 'get_kept(', LEASED),
+    ('', 'call->note', LEASED),
+    ('bri_call_deadline', '', INLINED),
+    ('lead', 'moves(', RACE),
+    ('brood_queue_join', 'bri_side_perform(', INLINED),
+    ('put_step', 'return put_some(', INLINED),
+    ('peek_step', 'bri_message_copy(', INLINED),
+    ('peek_step', 'size < call->size', INLINED),
+    ('', 'bri_queue_settle', LEASED),
+    ('', 'bri_orphan_get', LEASED),
+    ('', 'bri_apart_find', LEASED),
+    ('', 'bri_lease_', LEASED),
+    ('', 'found.', LEASED),
     ('', '__atomic_compare_exchange_n', RACE),
 )
 
@@ -107,7 +127,7 @@ class Mutants(killing.Mutants):
 
     @staticmethod
     def sources(copy):
-        return [os.path.join(copy, name) for name in ('queue.c', 'queue_bias.c', 'queue_end.c', 'queue_give.c', 'queue_move.c', 'queue_wait.c', 'queue_watch.c')] + killing.sources_in('src/sync') + SOURCES
+        return sorted(glob.glob(os.path.join(copy, 'queue*.c'))) + killing.sources_in('src/sync') + SOURCES
 
 
 if __name__ == '__main__':

@@ -2,14 +2,16 @@
  *
  * Messages are numbered. Whoever gets one checks that it is whole and later than the one before of the same putter, and counts
  * it. In the end each has come once; but one that a putter was about when it was killed may have come or not, and one may
- * be missing for each getter that was killed. Each wait has a limit that is reached only when somebody sleeps who
- * should not; and if nobody puts or gets anything for a second, though all could, that is a stall. The sides are biased to whoever has them twice in a row. Closes with
+ * be missing for each getter that was killed. One of the getters polls the queue's descriptor. Each wait has a limit that is
+ * reached only when somebody sleeps who should not; and if nobody puts or gets anything for a second, though all could,
+ * that is a stall. The sides are biased to whoever has them twice in a row. Closes with
  *
  *	random-kills: kills=N failures=N
  */
 #include <brood/brood.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,13 +110,30 @@ static void putter(uint32_t nth)
 	}
 }
 
+/* One of the four polls. */
+static ssize_t take(uint32_t nth, struct message *message)
+{
+	struct pollfd polled = { .fd = -1, .events = POLLIN };
+	ssize_t n;
+
+	if (nth != 1)
+		return brood_queue_get(q, message, sizeof(*message), LIMIT);
+	polled.fd = brood_queue_poll_fd(q);
+	if (polled.fd < 0)
+		return polled.fd;
+	while ((n = brood_queue_get(q, message, sizeof(*message), 0)) == -ETIMEDOUT)
+		if (poll(&polled, 1, LIMIT / BROOD_MSEC) != 1)
+			break;
+	return n;
+}
+
 static void getter(uint32_t nth)
 {
 	int64_t last[SIDE] = { -1, -1, -1, -1 };
 	struct message message;
 	ssize_t n;
 
-	while ((n = brood_queue_get(q, &message, sizeof(message), LIMIT)) >= 0) {
+	while ((n = take(nth, &message)) >= 0) {
 		check_message(&message, (size_t)n, last);
 		if (nth % 2 == 0)
 			dawdle(300);
