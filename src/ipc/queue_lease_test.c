@@ -581,11 +581,11 @@ START_TEST(what_is_leased_is_not_dropped)
 	ck_assert_int_eq(brood_queue_size(q), 0);
 	ck_assert_int_eq(brood_queue_unfinished(q), 2);
 	ck_assert_int_eq(brood_queue_take(q, 0, &more), -ETIMEDOUT);
+	finish_off(dead);
+	ck_assert_int_eq(brood_queue_size(q), 1);
 	raise_flag(&s->go);
 	ck_finishes(taking);
 	ck_assert_int_eq(brood_queue_unfinished(q), 1);
-	finish_off(dead);
-	ck_assert_int_eq(brood_queue_size(q), 1);
 	lease = ck_take("taken", 2);
 	ck_assert_int_eq(s->here[1], 0);
 	ck_ack(&lease);
