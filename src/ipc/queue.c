@@ -55,6 +55,7 @@ static void fill_rows(const struct plan *plan, struct bri_queue_memory *memory)
 	lay_out(&queue);
 	bri_row_init(plan->self, &queue.leases);
 	bri_row_init(plan->self, &queue.rooms);
+	memory->get.reserving = plan->rooms > 0;
 	if (plan->rooms > 0)
 		init_side(plan->self, &queue.rooms.head->side);
 }

@@ -63,7 +63,7 @@ struct bri_side {
 	uint32_t last, turns; /* the thread that had the lock last, and how often in a row */
 	uint32_t need;        /* … until the side is biased to it */
 	uint32_t barred;      /* somebody was here who cannot take a side from a biased user */
-	uint32_t spare;
+	uint32_t reserving;   /* of get: who waits for a reservation may sleep at the word, too */
 	uint64_t spare_line;
 	struct bri_mark at[2];
 	uint32_t word;

@@ -28,7 +28,8 @@ struct bri_mark bri_side_look(const struct bri_side *side)
 void bri_side_commit_and_wake(struct bri_side *side)
 {
 	__atomic_fetch_or(&side->word, 0, __ATOMIC_SEQ_CST);
-	bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 2);
+	bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP,
+			 1 + (side->reserving != 0));
 }
 
 int64_t bri_call_deadline(struct bri_call *call)

@@ -36,7 +36,7 @@ MUTANTS = (
     Mutant('a message that is got from a dead one stays', 'queue_lease.c',
            (('\traise_to(&orphan->acked, orphan->number);\n', ''),), 'get what comes again'),
     Mutant('a get wakes one of two', 'queue_wait.c',
-           (('BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 2);', 'BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 1);'),), 'get, one puts, one reserves'),
+           (('1 + (side->reserving != 0)', '1'),), 'get, one puts, one reserves'),
     Mutant('who waits for a reservation does not look out for deaths', 'queue_reserve.c',
            (('return 1 + bri_row_note(row, ret_watches + 1);', 'return 1;'),), 'reserve, another dies'),
     Mutant('a reservation is left without its lock', 'queue_reserve.c',

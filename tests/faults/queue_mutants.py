@@ -3,18 +3,18 @@ from sync_mutants import Mutant
 
 MUTANTS = (
     Mutant('a commit first and the wake later', 'queue_wait.c',
-           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 2);',
+           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP,\n\t\t\t 1 + (side->reserving != 0));',
              '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);\nbri_futex_wake(&side->word, 1);'),),
            'put, one waits'),
     Mutant('a commit without its wake', 'queue_wait.c',
-           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP, 2);',
+           (('bri_futex_change(&side->word, BRI_ADD, BRI_QUEUE_COMMIT - BRI_QUEUE_ASLEEP,\n\t\t\t 1 + (side->reserving != 0));',
              '__atomic_fetch_add(&side->word, 1, __ATOMIC_SEQ_CST);'),), 'get, two wait for room'),
     Mutant('all sleep on the word, without a gate', 'queue_wait.c',
            (('int r = bri_lock_acquire(call->self, &call->own->gate, 0);', 'int r = 0;'),
             ('bri_lock_release(call->self, &call->own->gate);', ';')), 'get, none, another behind'),
     Mutant('the commit comes before the message is copied', 'queue_move.c',
-           (('\t\t*head_at(queue, bytes) = size;', '\t\tbri_side_prepare(put, items + 1, bytes + needed, 0);\n\t\tbri_side_commit(put);\n'
-             '\t\t*head_at(queue, bytes) = size;'),
+           (('\t\t*bri_head_at(queue, bytes) = size;', '\t\tbri_side_prepare(put, items + 1, bytes + needed, 0);\n\t\tbri_side_commit(put);\n'
+             '\t\t*bri_head_at(queue, bytes) = size;'),
             ('\tbri_side_prepare(put, items, bytes, 0);\n\tbri_side_commit(put);\n\treturn (ssize_t)n;', '\treturn (ssize_t)n;')),
            'put alone'),
     Mutant('the state that counts is written over', 'queue_side.h',
@@ -30,7 +30,7 @@ MUTANTS = (
              '&queue->memory->put, stop_step);\n\tif (r == 0)\n\t\tr = bri_side_at_once(queue, &queue->memory->get, stop_step);'),),
            'close, two wait to put'),
     Mutant('nobody finishes what a closer began', 'queue_move.c',
-           (('return stop ? finish_close(put) : -EAGAIN;', 'return -EAGAIN;'),), 'put finishes the end'),
+           (('return stop ? bri_finish_close(put) : -EAGAIN;', 'return -EAGAIN;'),), 'put finishes the end'),
     Mutant('the last task wakes nobody', 'queue_move.c',
            (('\tif (left == 1)', '\tif (left == 0)'),), 'task_done, two join'),
     Mutant('biased: the word is not listed', 'queue_bias.h',
