@@ -694,6 +694,13 @@ static const char *two_joined(void)
 	return until(&s->done, 2) ? balances() : "one sleeps in join though all is done";
 }
 
+static void discard_and_two_join(void)
+{
+	if (brood_queue_discard(q) != 0)
+		up(&s->wrong);
+	two_join();
+}
+
 static void close_and_two_take(void)
 {
 	close_it();
@@ -864,6 +871,7 @@ static const struct scenario scenarios[] = {
 	{ "take, the end", over, NULL, NULL, victim_takes, NULL, it_ended, NULL, false },
 	{ "ack alone", two_in_it, has_taken, NULL, victim_acks, NULL, balances, NULL, false },
 	{ "ack, two join", one_in_it, has_taken, two_join, victim_acks, NULL, two_joined, NULL, false },
+	{ "ack, discarded, two join", two_in_it, has_taken, discard_and_two_join, victim_acks, NULL, two_joined, NULL, false },
 	{ "ack, one waits for a lease", one_lease_two_in_it, has_taken, one_takes, victim_acks, NULL, another_has_it_at_last, NULL, false },
 	{ "ack, closed, two wait", one_in_it, has_taken, close_and_two_take, victim_acks, NULL, two_ended, NULL, false },
 	{ "ack, one waits for a message", one_in_it, has_taken, one_takes, victim_acks, NULL, waiter_has_the_next, NULL, false },

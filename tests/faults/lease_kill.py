@@ -21,6 +21,8 @@ UNREACHED = queue_kill.UNREACHED + (
     ('brood_queue_ack|brood_queue_give_back', 'check(', INLINED),
     ('brood_queue_ack', 'entry->claim', TESTED),
     ('brood_queue_ack', '*lease =', INLINED),
+    ('get_kept|take_step', 'bri_queue_give_back(', 'the ring is small here; queue_kill.c has it'),
+    ('brood_queue_ack', 'get.items > done->items', INLINED),
     ('leave', 'bri_futex_wake', RACE),
     ('take_step', 'static int check', INLINED),
     ('bri_lease_note|bri_row_note', 'row->n', INLINED),
