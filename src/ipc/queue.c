@@ -329,6 +329,7 @@ int brood_queue_describe(const brood_queue *queue, char *buf, size_t size)
 	char most[40] = "", leased[60] = "";
 	struct bri_found found;
 	struct bri_mark put, get;
+	unsigned long long there;
 	int r = look(queue, &put, &get, &found);
 
 	if (r < 0)
@@ -338,9 +339,9 @@ int brood_queue_describe(const brood_queue *queue, char *buf, size_t size)
 	if (queue->leases.n > 0)
 		snprintf(leased, sizeof(leased), ", %u leased of at most %u", found.out,
 			 queue->leases.n);
-	return snprintf(buf, size, "queue, %llu messages%s, %llu bytes of at most %llu%s%s",
-			(unsigned long long)(put.items - get.items + found.orphans), most,
-			(unsigned long long)(put.bytes - get.bytes),
+	there = put.items - get.items + found.orphans;
+	return snprintf(buf, size, "queue, %llu messages%s, %llu bytes of at most %llu%s%s", there,
+			most, (unsigned long long)(put.bytes - get.bytes),
 			(unsigned long long)queue->bytes, leased,
 			put.stop & BRI_STOP_END ? ", closed" : "");
 }

@@ -486,12 +486,12 @@ static void produce(void *nth)
 
 static void consume(void *unused)
 {
+	unsigned n;
 	ssize_t r;
-	int n;
 
 	(void)unused;
 	while ((r = brood_queue_get(q, &n, sizeof(n), PATIENCE_NS)) == sizeof(n)) {
-		must(n >= 0 && n < 3 * EACH);
+		must(n < 3 * EACH);
 		__atomic_fetch_add(&s->came[n], 1, __ATOMIC_SEQ_CST);
 	}
 	must(r == -EPIPE);

@@ -130,7 +130,7 @@ static ssize_t take(uint32_t nth, struct message *message)
 static void getter(uint32_t nth)
 {
 	int64_t last[SIDE] = { -1, -1, -1, -1 };
-	struct message message;
+	struct message message = { .of = 0 };
 	ssize_t n;
 
 	while ((n = take(nth, &message)) >= 0) {
