@@ -67,6 +67,8 @@ UNREACHED = (
     ('bri_call_deadline', '', INLINED),
     ('add_stop', 'call', 'made up where the lock is not to be had at once; gone through in put and get'),
     ('bri_producers_end', 'r = 0;', 'one came between two looks'),
+    ('bri_producers_end', 'bri_lock_load(&queue->memory->producers[i])', 'one came between two looks'),
+    ('add_stop', 'if (stop != mark->stop)', LEASED),
     ('brood_queue_produce', 'if (r < 0 && bri_slots_unmark', 'a handler that interrupts a put by its bias'),
     ('brood_queue_produce', 'return (struct bri_slots)', INLINED),
     ('bri_watcher_look', 'r == -ETIMEDOUT', 'somebody is stopped in a put; queue_watch_test.c has it'),
