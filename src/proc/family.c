@@ -159,13 +159,21 @@ struct bri_family *bri_family(void)
 	return found;
 }
 
-void bri_family_enter(struct bri_family *family)
+void bri_family_enter(struct bri_family *family, const brood_process *as)
 {
 	struct bri_family *parents = atomic_load(&current);
+	brood_process *self = family->self;
 
-	family->generation = bri_self_generation();
+	self->generation = family->generation = bri_self_generation();
+	self->pid = getpid();
+	self->parent = as->parent;
+	self->daemon = as->daemon;
+	self->depth = as->depth;
+	memcpy(self->name, as->name, sizeof(self->name));
+	memcpy(self->path, as->path, sizeof(self->path));
+	family->record = as->record;
 	family->parents = parents;
-	family->after_fork = parents->after_fork;
+	family->after_fork = parents != NULL ? parents->after_fork : NULL;
 	atomic_store(&current, family);
 }
 

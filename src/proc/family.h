@@ -71,9 +71,10 @@ struct bri_family {
 /* That of this process; NULL: no memory. */
 struct bri_family *bri_family(void);
 
-/* In a child that brood has just forked: a new one, made beforehand by bri_family_new(). */
+/* In a child that brood has just made: a new one, with a handle of its own, made beforehand by bri_family_new(). `as` is
+ * the parent's handle of it, or one like that. */
 struct bri_family *bri_family_new(void);
-void bri_family_enter(struct bri_family *family);
+void bri_family_enter(struct bri_family *family, const brood_process *as);
 void bri_family_free(struct bri_family *family);
 
 /* Under the lock: gets ready for one child more. Returns 0 or -errno. */

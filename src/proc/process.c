@@ -35,13 +35,11 @@
 #include "proc/args.h"
 #include "proc/family.h"
 #include "proc/log.h"
+#include "proc/settings.h"
 
-enum setting { NICE, RLIMIT, MEMORY, CPUS };
-static const char *const setting_names[] = { "nice", "rlimit", "rlimit", "cpus" };
-
-/* What a child says of a setting that was refused. */
+/* What a child says of a setting that was refused. The step is a constant of the program, and the child the same program. */
 struct refusal {
-	enum setting setting;
+	const char *step;
 	int error;
 };
 
@@ -55,8 +53,8 @@ struct plan {
 	struct bri_family *family, *theirs;
 	brood_process *process;
 	char own_name[BROOD_PROCESS_NAME_MOST + 1]; /* the parent's */
-	cpu_set_t *cpus;                            /* owned */
-	size_t cpus_size;
+	struct bri_settings settings;
+	cpu_set_t *cpus;               /* owned */
 	int lifeline, null, said, say; /* said, say: the pipe for a refusal */
 	bool tied, purge[2];           /* purge: stdout, stderr is in another thread's hands */
 	sigset_t mask;
@@ -125,11 +123,23 @@ static int plan_cpus(struct plan *plan)
 	plan->cpus = CPU_ALLOC(most + 1);
 	if (plan->cpus == NULL)
 		return bri_fail(opts->fail, "memory", ENOMEM, NULL);
-	plan->cpus_size = CPU_ALLOC_SIZE(most + 1);
-	CPU_ZERO_S(plan->cpus_size, plan->cpus);
+	plan->settings.cpus = plan->cpus;
+	plan->settings.cpus_size = CPU_ALLOC_SIZE(most + 1);
+	CPU_ZERO_S(plan->settings.cpus_size, plan->cpus);
 	for (size_t i = 0; i < opts->n_cpus; i++)
-		CPU_SET_S((size_t)opts->cpus[i], plan->cpus_size, plan->cpus);
+		CPU_SET_S((size_t)opts->cpus[i], plan->settings.cpus_size, plan->cpus);
 	return 0;
+}
+
+static int plan_settings(struct plan *plan)
+{
+	const brood_process_opts *opts = plan->opts;
+
+	plan->settings = (struct bri_settings){ .nice = opts->nice,
+						.rlimits = opts->rlimits,
+						.n_rlimits = opts->n_rlimits,
+						.max_memory = opts->max_memory };
+	return plan_cpus(plan);
 }
 
 /* The entries of /proc/self/task: two links of a folder, and one for each thread. */
@@ -174,12 +184,7 @@ static int check(struct plan *plan)
 		return bri_fail(opts->fail, "depth", ELOOP, "%d processes one in the other",
 				BROOD_PROCESS_DEPTH_MOST);
 	r = check_threads(plan);
-	return r < 0 ? r : plan_cpus(plan);
-}
-
-static bool has_settings(const brood_process_opts *opts)
-{
-	return opts->nice != 0 || opts->n_rlimits > 0 || opts->max_memory > 0 || opts->cpus != NULL;
+	return r < 0 ? r : plan_settings(plan);
 }
 
 static bool is_daemon(const struct plan *plan)
@@ -238,7 +243,7 @@ static int plan_descriptors(struct plan *plan)
 	plan->null = bri_open("/dev/null", O_RDONLY, 0);
 	if (plan->null < 0)
 		return bri_fail(fail, "stdin", plan->null, "/dev/null");
-	r = has_settings(plan->opts) ? bri_pipe(&plan->said, &plan->say) : 0;
+	r = bri_settings_any(&plan->settings) ? bri_pipe(&plan->said, &plan->say) : 0;
 	return r < 0 ? bri_fail(fail, "pipe", r, NULL) : 0;
 }
 
@@ -259,43 +264,6 @@ static void flush(struct plan *plan)
 
 /* ---- the child */
 
-static int set_limit(int resource, uint64_t soft, uint64_t hard)
-{
-	/* What the kernel takes, in which no limit is UINT64_MAX. */
-	const uint64_t limit[2] = { soft, hard };
-
-	return syscall(SYS_prlimit64, 0, resource, limit, NULL) < 0 ? errno : 0;
-}
-
-static int set_nice(int by)
-{
-	errno = 0;
-	return nice(by) == -1 ? errno : 0;
-}
-
-static struct refusal set_all(const struct plan *plan)
-{
-	const brood_process_opts *opts = plan->opts;
-	struct refusal refusal = { .setting = NICE };
-
-	if (opts->nice != 0)
-		refusal.error = set_nice(opts->nice);
-	if (refusal.error == 0 && plan->cpus != NULL) {
-		refusal.setting = CPUS;
-		refusal.error = sched_setaffinity(0, plan->cpus_size, plan->cpus) < 0 ? errno : 0;
-	}
-	for (size_t i = 0; refusal.error == 0 && i < opts->n_rlimits; i++) {
-		refusal.setting = RLIMIT;
-		refusal.error = set_limit(opts->rlimits[i].resource, opts->rlimits[i].soft,
-					  opts->rlimits[i].hard);
-	}
-	if (refusal.error == 0 && opts->max_memory > 0) {
-		refusal.setting = MEMORY;
-		refusal.error = set_limit(RLIMIT_AS, opts->max_memory, opts->max_memory);
-	}
-	return refusal;
-}
-
 /* A word to the parent if it cannot be as it was asked for; the end of the pipe says that all went well. */
 static void settle(struct plan *plan)
 {
@@ -304,30 +272,12 @@ static void settle(struct plan *plan)
 	if (plan->say < 0)
 		return;
 	bri_closep(&plan->said);
-	refusal = set_all(plan);
-	if (refusal.error != 0) {
+	refusal.error = bri_settings_apply(&plan->settings, &refusal.step);
+	if (refusal.error < 0) {
 		(void)bri_write_quietly(plan->say, &refusal, sizeof(refusal));
 		_exit(1);
 	}
 	bri_closep(&plan->say);
-}
-
-static void enter_identity(struct plan *plan)
-{
-	brood_process *self = plan->theirs->self;
-
-	/* let_go() has closed the lifeline's ends; the pidfd stays, for us and ours to look at the parent. */
-	bri_identity_enter(plan->identity, plan->own_name, plan->family->pidfd,
-			   plan->family->ordinals, plan->process->name);
-	self->generation = bri_self_generation();
-	self->pid = getpid();
-	self->parent = plan->process->parent;
-	self->daemon = plan->process->daemon;
-	self->depth = plan->process->depth;
-	memcpy(self->name, plan->process->name, sizeof(self->name));
-	memcpy(self->path, plan->process->path, sizeof(self->path));
-	plan->theirs->record = plan->process->record;
-	bri_family_enter(plan->theirs);
 }
 
 static void take_streams(const struct plan *plan)
@@ -353,7 +303,10 @@ static void run_child(struct plan *plan)
 {
 	brood_args *args;
 
-	enter_identity(plan);
+	/* let_go() has closed the lifeline's ends; the pidfd stays, for us and ours to look at the parent. */
+	bri_identity_enter(plan->identity, plan->own_name, plan->family->pidfd,
+			   plan->family->ordinals, plan->process->name);
+	bri_family_enter(plan->theirs, plan->process);
 	if (!plan->opts->outlive)
 		bri_lifeline_arm(plan->lifeline);
 	else
@@ -399,7 +352,7 @@ static int hear(struct plan *plan)
 		return bri_fail(plan->opts->fail, "pipe", errno, NULL);
 	if (n != (ssize_t)sizeof(refusal))
 		return 0;
-	return bri_fail(plan->opts->fail, setting_names[refusal.setting], refusal.error, NULL);
+	return bri_fail(plan->opts->fail, refusal.step, refusal.error, NULL);
 }
 
 /* A pidfd of the child: it is ours and was not reaped, so the number is its. Unless it has ended and was reaped by
