@@ -65,8 +65,9 @@ typedef int brood_process_target(const brood_args *args);
 
 /** How a process is started. */
 typedef enum brood_start_method {
-	BROOD_START_DEFAULT = 0, /* as yet: fork */
-	BROOD_START_FORK
+	BROOD_START_DEFAULT = 0, /* what brood_set_start_method() said, else fork */
+	BROOD_START_FORK,
+	BROOD_START_SPAWN /* a program of its own, which shares nothing with this one */
 } brood_start_method;
 
 typedef enum brood_daemon {
@@ -306,6 +307,20 @@ BROOD_API brood_process *brood_main_process(void);
 BROOD_API brood_process *brood_ancestor_process(int depth);
 
 /* ---- beginnings and ends */
+
+/** Say by which means processes are started whose options do not: once, early in main(), since it is the program's to say, and no
+ * library's. Processes that are started have it from their parent. `force`: also if it was said before; then
+ * BROOD_START_DEFAULT takes it back.
+ * Returns: 0. Errors: -EINVAL: no method; -EALREADY: it was said, and `force` is not set.
+ * Owns:    nothing.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API int brood_set_start_method(brood_start_method method, bool force);
+
+/** By which means they are started now.
+ * Returns: it, never BROOD_START_DEFAULT. Errors: none.
+ * Owns:    nothing.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API brood_start_method brood_get_start_method(void);
 
 /** For a program's main(): from now on exit(3) and returning from main() call brood_finish(). Libraries do not call it.
  * Again is fine.

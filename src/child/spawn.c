@@ -448,9 +448,7 @@ static int own_folder(char folder[PATH_MAX])
 	return 0;
 }
 
-/* Finds the helper relative to the library (a build tree, lib/, lib/<triplet>/, bin/), then where
- * it was meant to be installed. */
-static int find_helper(char *path, size_t size)
+int bri_find_helper(const char *name, char *path, size_t size)
 {
 	static const char *const beside[] = { "../helpers", "../libexec/brood",
 					      "../../libexec/brood" };
@@ -458,11 +456,10 @@ static int find_helper(char *path, size_t size)
 
 	if (own_folder(folder) == 0)
 		for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
-			if (snprintf(path, size, "%s/%s/brood-container", folder, beside[i]) <
-				    (int)size &&
+			if (snprintf(path, size, "%s/%s/%s", folder, beside[i], name) < (int)size &&
 			    access(path, X_OK) == 0)
 				return 0;
-	if (snprintf(path, size, "%s/brood-container", BROOD_LIBEXEC_DIR) >= (int)size)
+	if (snprintf(path, size, "%s/%s", BROOD_LIBEXEC_DIR, name) >= (int)size)
 		return -ENAMETOOLONG;
 	return access(path, X_OK) == 0 ? 0 : -errno;
 }
@@ -532,7 +529,7 @@ static int plan_contain(struct plan *plan)
 	plan->helper = malloc(PATH_MAX);
 	if (plan->helper == NULL)
 		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
-	r = find_helper(plan->helper, PATH_MAX);
+	r = bri_find_helper("brood-container", plan->helper, PATH_MAX);
 	if (r < 0)
 		return bri_fail(plan->opts->fail, "container", r, "%s", plan->helper);
 	control = plan_control(plan);

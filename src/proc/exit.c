@@ -15,6 +15,7 @@
 #include "os/clock.h"
 #include "os/self.h"
 #include "proc/family.h"
+#include "proc/image.h"
 #include "proc/log.h"
 
 #define GRACE (10 * BROOD_SEC) /* that a daemon has to heed SIGTERM */
@@ -158,6 +159,7 @@ int brood_init(void)
 {
 	uint64_t own = bri_self_generation();
 
+	bri_image_begin();
 	if (bri_family() == NULL)
 		return -ENOMEM;
 	if (atomic_exchange(&host, own) == own)

@@ -190,6 +190,28 @@ struct bri_record *bri_record_take(struct bri_family *family)
 	return record != MAP_FAILED ? record : NULL;
 }
 
+/* Sealed: a child that cut it short would have the parent die of a SIGBUS. */
+int bri_record_new(struct bri_record **ret_record, int *ret_fd)
+{
+	int fd = memfd_create("brood-record", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
+	struct bri_record *record;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, sizeof(*record)) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+		record = mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (record != MAP_FAILED) {
+			*ret_record = record;
+			*ret_fd = fd;
+			return 0;
+		}
+	}
+	r = -errno;
+	close(fd);
+	return r;
+}
+
 void bri_record_give(struct bri_family *family, struct bri_record *record)
 {
 	/* Nobody writes any more: what the child may have forked has no word in it. What counts is what these two say. */

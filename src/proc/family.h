@@ -40,6 +40,7 @@ struct brood_process {
 	char name[BROOD_PROCESS_NAME_MOST + 1];
 	brood_child *child;            /* BRI_CHILD */
 	struct bri_record *record;     /* … */
+	bool far;                      /* … that shares no memory but the record */
 	int pidfd;                     /* BRI_ANCESTOR; -1: gone before we could look */
 	brood_process *before, *after; /* children: oldest first */
 };
@@ -84,6 +85,10 @@ void bri_family_untie(struct bri_family *family);
 
 /* Under the lock: a record for a child; NULL: no memory. */
 struct bri_record *bri_record_take(struct bri_family *family);
+
+/* A record for a child that shares no memory, with the descriptor of its memory; bri_record_give() is not for it. Returns 0
+ * or -errno. */
+int bri_record_new(struct bri_record **ret_record, int *ret_fd);
 
 /* Gives it back, when its child has ended. */
 void bri_record_give(struct bri_family *family, struct bri_record *record);

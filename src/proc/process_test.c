@@ -24,9 +24,17 @@ static struct shared {
 	int64_t number;
 } * s;
 
-static void make(void)
+static void make_for_fork(void)
 {
-	s = share(sizeof(*s));
+	s = share_far(sizeof(*s));
+	brood_set_start_method(BROOD_START_FORK, true);
+}
+
+/* Processes of a test, and theirs, have the method from it. */
+static void make_for_spawn(void)
+{
+	s = share_far(sizeof(*s));
+	brood_set_start_method(BROOD_START_SPAWN, true);
 }
 
 static brood_process *begin(brood_process_target *target, const brood_object *args,
@@ -42,7 +50,8 @@ static brood_process *begin(brood_process_target *target, const brood_object *ar
 	with.fork_with_threads = with.fork_with_threads || is_sanitized; /* its runtime has some */
 	r = brood_process_start(target, args, &with, &p);
 	brood_fail_format(&fail, line, sizeof(line));
-	ck_assert_msg(r == 0, "%s", line);
+	if (r < 0) /* also where there is no Check */
+		ck_abort_msg("%s", line);
 	return p;
 }
 
@@ -50,7 +59,7 @@ static int join(brood_process *p)
 {
 	brood_exit end;
 
-	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
+	must(brood_process_join(p, PATIENCE_NS, &end) == 0);
 	brood_process_unref(p);
 	return brood_exit_code(&end);
 }
@@ -97,7 +106,7 @@ static int say_who(const brood_args *args)
 	(void)args;
 	s->pid = getpid();
 	s->parent = getppid();
-	ck_assert_int_eq(brood_process_pid(self), getpid());
+	must(brood_process_pid(self) == getpid());
 	brood_process_name(self, s->name, sizeof(s->name));
 	prctl(PR_GET_NAME, s->text);
 	return 0;
@@ -1163,9 +1172,153 @@ START_TEST(a_long_line_is_cut)
 }
 END_TEST
 
-int main(void)
+/* ---- what is different in a program of its own */
+
+START_TEST(an_object_is_for_a_fork)
 {
-	Suite *suite = suite_create("proc/process");
+	brood_fail fail = { .step = NULL };
+	brood_process *p;
+
+	ck_assert_int_eq(brood_process_start_run(run_account, &fail, BROOD_NO_ARGS,
+						 &(brood_process_opts){ .fail = &fail }, &p),
+			 -ENOTSUP);
+	ck_assert_str_eq(fail.step, "method");
+}
+END_TEST
+
+enum { MANY = 200, LARGE = 1 << 20 };
+
+static int count_all(const brood_args *args)
+{
+	const char *bytes;
+	size_t size;
+	int good = 0;
+
+	for (size_t i = 0; i < MANY; i++)
+		good += fcntl(brood_args_fd(args, i), F_GETFD) == FD_CLOEXEC;
+	bytes = brood_args_bytes(args, MANY, &size);
+	return good == MANY && size == LARGE && bytes[LARGE - 1] == 'z' ? 7 : 1;
+}
+
+START_TEST(descriptors_and_bytes_may_be_many)
+{
+	static char large[LARGE];
+	brood_object args[MANY + 2];
+	int fds[MANY];
+
+	large[LARGE - 1] = 'z';
+	for (int i = 0; i < MANY; i++) {
+		fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		args[i] = BROOD_FD(fds[i]);
+	}
+	args[MANY] = BROOD_BYTES(large, LARGE);
+	args[MANY + 1] = BROOD_ARGS_END;
+	ck_assert_int_eq(code_of(count_all, args), 7);
+	for (int i = 0; i < MANY; i++)
+		close(fds[i]);
+}
+END_TEST
+
+/* A program that was ready, and whose main() then takes another way. */
+START_TEST(who_never_asks_for_its_function_is_a_failure)
+{
+	brood_fail fail = { .step = NULL };
+	brood_process *p;
+
+	setenv("BROOD_TEST_STRAY", "1", 1);
+	ck_assert_int_eq(brood_process_start(status, BROOD_ARGS(1),
+					     &(brood_process_opts){ .fail = &fail }, &p),
+			 -EPROTO);
+	unsetenv("BROOD_TEST_STRAY");
+	ck_assert_str_eq(fail.step, "channel");
+	ck_assert_ptr_nonnull(strstr(fail.text, "brood_init()"));
+	ck_assert_int_eq(s->number, -EPERM);
+}
+END_TEST
+
+/* What such a main() is refused. */
+static int stray(void)
+{
+	brood_process *p;
+
+	s->number = brood_process_start(status, BROOD_ARGS(1), NULL, &p);
+	return 3;
+}
+
+/* The descriptors that are open, as bits. */
+static int list_open(const brood_args *args)
+{
+	int sockets = 0;
+
+	for (int fd = 0; fd < 64; fd++) {
+		struct stat st;
+
+		if (fstat(fd, &st) < 0)
+			continue;
+		s->count++;
+		sockets += S_ISSOCK(st.st_mode);
+		must(fd < 3 || fcntl(fd, F_GETFD) == FD_CLOEXEC);
+	}
+	must(getenv("BROOD_START") == NULL);
+	return sockets == 0 && brood_args_count(args) == 1 ? 0 : 1;
+}
+
+START_TEST(it_inherits_what_is_asked_for)
+{
+	int open_one = open("/dev/null", O_RDONLY), ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(code_of(list_open, BROOD_ARGS(BROOD_FD(ends[0]))), 0);
+	/* The streams, the parent, the lifeline, and the argument. */
+	if (!is_sanitized)
+		ck_assert_int_eq(s->count, 6);
+	close(open_one);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
+START_TEST(beside_threads_it_is_no_matter)
+{
+	pthread_t thread;
+	brood_process *p;
+	brood_exit end;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_in_thread, NULL), 0);
+	ck_assert_int_eq(brood_process_start(status, BROOD_ARGS(4), NULL, &p), 0);
+	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
+	ck_assert_int_eq(brood_exit_code(&end), 4);
+	brood_process_unref(p);
+	raise_flag(&s->go);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+START_TEST(what_cannot_be_set_fails_the_start)
+{
+	const brood_rlimit none = { 12345, 0, 0 };
+	brood_fail fail = { .step = NULL };
+	const int cpu = 1 << 19;
+	brood_process *p;
+
+	ck_assert_int_eq(
+		brood_process_start(
+			status, BROOD_ARGS(4),
+			&(brood_process_opts){ .rlimits = &none, .n_rlimits = 1, .fail = &fail },
+			&p),
+		-EINVAL);
+	ck_assert_str_eq(fail.step, "rlimit");
+	ck_assert_int_eq(brood_process_start(
+				 status, BROOD_ARGS(4),
+				 &(brood_process_opts){ .cpus = &cpu, .n_cpus = 1, .fail = &fail },
+				 &p),
+			 -EINVAL);
+	ck_assert_str_eq(fail.step, "cpus");
+}
+END_TEST
+
+static void add_tests(Suite *suite, void (*make)(void))
+{
 	TCase *start_case = leak_case(suite, "start", 60), *wait = leak_case(suite, "wait", 60);
 	TCase *given = leak_case(suite, "given", 60), *end = leak_case(suite, "end", 60);
 	TCase *line = leak_case(suite, "lifeline", 60), *log = leak_case(suite, "log", 60);
@@ -1173,11 +1326,10 @@ int main(void)
 	TCase *const all[] = { start_case, wait, given, end, line, crash, log };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		tcase_add_checked_fixture(all[i], make, NULL);
+		tcase_add_checked_fixture(all[i], make, unshare_far);
 	tcase_add_test(start_case, it_runs_and_ends_with_what_it_returns);
 	tcase_add_test(start_case, it_has_a_pid_a_name_and_a_parent);
 	tcase_add_test(start_case, names_can_be_given_and_changed);
-	tcase_add_test(start_case, an_object_can_run);
 	tcase_add_test(start_case, every_kind_of_argument_arrives);
 	tcase_add_test(start_case, a_wrong_argument_is_its_failure);
 	tcase_add_test(start_case, a_failure_is_said_and_kept);
@@ -1190,17 +1342,14 @@ int main(void)
 	tcase_add_test(wait, closed_is_closed);
 	tcase_add_test(wait, many_threads_may_join);
 	tcase_add_test(wait, a_host_that_ignores_sigchld_loses_the_status_only);
-	tcase_add_test(wait, a_handle_is_its_owners);
 	tcase_add_test(wait, active_children_are_those_that_run);
 	tcase_add_test(wait, who_is_let_go_is_reaped_all_the_same);
 	tcase_add_test(given, stdin_is_empty_and_the_mask_the_callers);
 	tcase_add_test(given, what_is_printed_comes_once);
 	tcase_add_test(given, a_stream_in_other_hands_does_not_matter);
-	tcase_add_test(given, beside_threads_it_must_be_asked_for);
 	tcase_add_test(given, it_can_be_limited);
 	tcase_add_loop_test(end, finalizers_run_in_order_however_it_ends, 0, 4);
 	tcase_add_test(end, finalizers_are_of_who_registered_them);
-	tcase_add_test(end, hooks_run_in_each_forked_process);
 	tcase_add_test(end, a_process_ends_its_children_first);
 	tcase_add_test(end, daemons_have_daemons);
 	tcase_add_test(line, it_dies_with_its_parent);
@@ -1213,5 +1362,30 @@ int main(void)
 	tcase_add_test(crash, what_the_function_handles_is_its_own);
 	tcase_add_test(log, lines_say_level_and_process);
 	tcase_add_test(log, a_long_line_is_cut);
+	if (make == make_for_fork) {
+		tcase_add_test(start_case, an_object_can_run);
+		tcase_add_test(wait, a_handle_is_its_owners);
+		tcase_add_test(given, beside_threads_it_must_be_asked_for);
+		tcase_add_test(end, hooks_run_in_each_forked_process);
+	} else {
+		tcase_add_test(start_case, an_object_is_for_a_fork);
+		tcase_add_test(start_case, descriptors_and_bytes_may_be_many);
+		tcase_add_test(start_case, who_never_asks_for_its_function_is_a_failure);
+		tcase_add_test(given, it_inherits_what_is_asked_for);
+		tcase_add_test(given, beside_threads_it_is_no_matter);
+		tcase_add_test(given, what_cannot_be_set_fails_the_start);
+	}
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("proc/process");
+
+	s = reach(sizeof(*s));
+	if (getenv("BROOD_TEST_STRAY") != NULL)
+		return stray();
+	brood_init();
+	add_tests(suite, make_for_fork);
+	add_tests(suite, make_for_spawn);
 	return leak_run(suite);
 }
