@@ -284,7 +284,9 @@ static int take_memory(int fd, uint64_t size, struct taken *taken, brood_fail *f
 	while (at < size) {
 		ssize_t n = pread(fd, data + at, size - at, (off_t)at);
 
-		if (n == 0 || (n < 0 && errno != EINTR))
+		if (n < 0 && errno != EINTR)
+			return bri_fail(fail, "memory", errno, NULL);
+		if (n == 0)
 			return bri_fail(fail, "version", EBADMSG, "an order that is cut short");
 		at += n > 0 ? (size_t)n : 0;
 	}

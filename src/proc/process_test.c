@@ -1379,12 +1379,13 @@ static void add_tests(Suite *suite, void (*make)(void))
 
 int main(void)
 {
-	Suite *suite = suite_create("proc/process");
+	Suite *suite;
 
 	s = reach(sizeof(*s));
 	if (getenv("BROOD_TEST_STRAY") != NULL)
 		return stray();
 	brood_init();
+	suite = suite_create("proc/process");
 	add_tests(suite, make_for_fork);
 	add_tests(suite, make_for_spawn);
 	return leak_run(suite);

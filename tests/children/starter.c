@@ -3,7 +3,8 @@
  *	fork      a start, and the wait for its end
  *	limited   the same with all that the child has to set
  *	outlive   the same of a child that is not tied to it
- *	kin       no path: it starts many children, most of which have a child, and is to be killed
+ *	spawn     in a program of its own, with all that it has to set
+ *	kin       no path: it starts many children by each method, most of which have a child, and is to be killed
  *
  * For tests/faults, as spawner.c is: it stops itself first, and the path lies between two marks. A child that does not
  * end as it should is "-10 child 10" (ECHILD). */
@@ -32,7 +33,9 @@ static int start(const char *mode, brood_fail *fail)
 	brood_exit end;
 	int r;
 
-	if (strcmp(mode, "limited") == 0) {
+	if (strcmp(mode, "spawn") == 0)
+		opts.method = BROOD_START_SPAWN;
+	if (strcmp(mode, "limited") == 0 || strcmp(mode, "spawn") == 0) {
 		opts.nice = 1;
 		opts.rlimits = &limit;
 		opts.n_rlimits = 1;
@@ -66,9 +69,10 @@ static int stay(const brood_args *args)
 
 static int have_one(const brood_args *args)
 {
+	const brood_process_opts opts = { .method = (brood_start_method)brood_args_int(args, 0) };
 	brood_process *p;
 
-	if (brood_process_start(stay, BROOD_NO_ARGS, NULL, &p) < 0)
+	if (brood_process_start(stay, BROOD_NO_ARGS, &opts, &p) < 0)
 		return 1;
 	return stay(args);
 }
@@ -77,10 +81,14 @@ static int start_kin(void)
 {
 	brood_process *p[64];
 
-	for (int i = 0; i < 64; i++)
-		if (brood_process_start(i % 3 == 0 ? stay : have_one, BROOD_NO_ARGS, NULL, &p[i]) <
-		    0)
+	/* Each method below each; every third has none below it. */
+	for (int i = 0; i < 64; i++) {
+		const brood_process_opts opts = { .method = BROOD_START_FORK + i % 2 };
+
+		if (brood_process_start(i % 3 == 0 ? stay : have_one,
+					BROOD_ARGS(BROOD_START_FORK + i / 2 % 2), &opts, &p[i]) < 0)
 			return 1;
+	}
 	return stay(NULL);
 }
 
@@ -90,6 +98,7 @@ int main(int argc, char **argv)
 	bool before[1024];
 	int r;
 
+	brood_init();
 	if (argc < 2)
 		return 2;
 	if (strcmp(argv[1], "kin") == 0)
