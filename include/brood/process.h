@@ -73,7 +73,8 @@ typedef int brood_process_target(const brood_args *args);
 typedef enum brood_start_method {
 	BROOD_START_DEFAULT = 0, /* what brood_set_start_method() said, else fork */
 	BROOD_START_FORK,
-	BROOD_START_SPAWN /* a program of its own, which shares nothing with this one */
+	BROOD_START_SPAWN,     /* a program of its own, which shares nothing with this one */
+	BROOD_START_FORKSERVER /* a fork of such a program, which waits for this */
 } brood_start_method;
 
 typedef enum brood_daemon {

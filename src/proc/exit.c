@@ -17,6 +17,7 @@
 #include "proc/family.h"
 #include "proc/image.h"
 #include "proc/log.h"
+#include "proc/server.h"
 
 #define GRACE (10 * BROOD_SEC) /* that a daemon has to heed SIGTERM */
 
@@ -141,6 +142,7 @@ int brood_finish(void)
 		return 0;
 	run_finalizers(family, 0);
 	end_children(family);
+	bri_server_stop(family);
 	run_finalizers(family, INT32_MIN);
 	return 0;
 }
@@ -176,6 +178,9 @@ void bri_end(int status)
 	brood_log(BROOD_LOG_INFO, "process exiting with exitcode %d", status & 0xff);
 	(void)fflush(stdout);
 	(void)fflush(stderr);
+	/* For a parent that cannot be told otherwise. */
+	if (bri_family()->far)
+		atomic_store(&bri_family()->record->left, 256 + ((uint32_t)status & 0xff));
 	_exit(status & 0xff);
 }
 

@@ -119,7 +119,8 @@ struct bri_family *bri_family_new(void)
 	if (family == NULL)
 		return NULL;
 	pthread_mutex_init(&family->lock, NULL);
-	family->hold = family->watch = family->pidfd = -1;
+	pthread_mutex_init(&family->server_lock, NULL);
+	family->hold = family->watch = family->pidfd = family->control = -1;
 	return family;
 }
 
@@ -172,6 +173,7 @@ void bri_family_enter(struct bri_family *family, const brood_process *as)
 	memcpy(self->name, as->name, sizeof(self->name));
 	memcpy(self->path, as->path, sizeof(self->path));
 	family->record = as->record;
+	family->far = as->far;
 	family->parents = parents;
 	family->after_fork = parents != NULL ? parents->after_fork : NULL;
 	atomic_store(&current, family);
@@ -238,6 +240,7 @@ static void let_go(void)
 	if (family != NULL) {
 		bri_closep(&family->hold);
 		bri_closep(&family->watch);
+		bri_closep(&family->control);
 	}
 }
 

@@ -17,6 +17,8 @@
 /* What a child leaves with its parent, in memory that both have. */
 struct bri_record {
 	_Atomic(uint32_t) failed; /* set when the rest is there */
+	_Atomic(uint32_t)
+		left; /* it has ended in order: its status, and 256; only of one that is `far` */
 	int32_t error;
 	char step[16], text[240];
 	struct bri_crash crash;
@@ -67,6 +69,10 @@ struct bri_family {
 	struct bri_record *record;   /* of a process of brood's: where it fails */
 	struct bri_record *spare[BRI_SPARE]; /* for the next children */
 	unsigned n_spare;
+	bool far;                    /* it shares no memory with its parent but the record */
+	pthread_mutex_t server_lock; /* of the server; taken before `lock` */
+	brood_child *server;         /* NULL: none */
+	int control;                 /* … */
 };
 
 /* That of this process; NULL: no memory. */

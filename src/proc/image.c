@@ -21,15 +21,17 @@
 #include "child/spawn.h"
 #include "proc/crash.h"
 #include "proc/order.h"
+#include "proc/server.h"
 
 #define VARIABLE "BROOD_START"
 #define LOADER "brood-loader"
-#define NUMBER 3 /* of the channel, there */
-#define IN_PROGRAM "3"
-#define IN_LOADER "3 loader"
+
+/* What the variable says: the channel's number, and what else there is to know. By [is_server][is_self]. */
+static const char *const words[2][2] = { { VARIABLE "=3 loader", VARIABLE "=3" },
+					 { VARIABLE "=3 loader server", VARIABLE "=3 server" } };
 
 static _Atomic(bool) is_ready; /* this program calls brood_init() */
-static char given[16];         /* what the variable said */
+static char given[24];         /* what the variable said */
 
 /* ---- in the parent */
 
@@ -66,15 +68,13 @@ int bri_image_choose(const struct bri_function *function, struct bri_image *ret_
 	return ret_image->is_self ? 0 : choose_loader(function, ret_image, fail);
 }
 
-int bri_image_start(const struct bri_image *image, int channel, brood_fail *fail,
+int bri_image_start(const struct bri_image *image, int channel, bool is_server, brood_fail *fail,
 		    brood_child **ret_child)
 {
-	const brood_pass pass = { .fd = channel, .as = NUMBER };
+	const brood_pass pass = { .fd = channel, .as = BRI_CHANNEL };
 	const char *const loader[] = { LOADER, image->library, NULL };
 	const char *const self[] = { program_invocation_name, NULL };
-	const char *const edits[] = { image->is_self ? VARIABLE "=" IN_PROGRAM :
-						       VARIABLE "=" IN_LOADER,
-				      NULL };
+	const char *const edits[] = { words[is_server][image->is_self], NULL };
 	const brood_spawn_opts opts = { .executable =
 						image->is_self ? "/proc/self/exe" : image->path,
 					.env_edits = edits,
@@ -82,6 +82,7 @@ int bri_image_start(const struct bri_image *image, int channel, brood_fail *fail
 					.pass = &pass,
 					.n_pass = 1,
 					.signals = BROOD_SIGNALS_INHERIT,
+					.group = is_server ? BROOD_GROUP_NEW : BROOD_GROUP_INHERIT,
 					.fail = fail };
 
 	return brood_spawn(image->is_self ? self : loader, &opts, ret_child);
@@ -89,9 +90,15 @@ int bri_image_start(const struct bri_image *image, int channel, brood_fail *fail
 
 /* ---- in the new process */
 
+static bool is_given(bool is_server, bool is_self)
+{
+	return strcmp(given, words[is_server][is_self] + sizeof(VARIABLE)) == 0;
+}
+
 static bool is_known(void)
 {
-	return strcmp(given, IN_PROGRAM) == 0 || strcmp(given, IN_LOADER) == 0;
+	return is_given(false, false) || is_given(false, true) || is_given(true, false) ||
+	       is_given(true, true);
 }
 
 /* The earlier, the fewer can have inherited it. */
@@ -104,7 +111,7 @@ __attribute__((constructor)) static void look(void)
 	atomic_store(&bri_is_waiting, true);
 	snprintf(given, sizeof(given), "%s", value);
 	if (is_known())
-		(void)fcntl(NUMBER, F_SETFD, FD_CLOEXEC);
+		(void)fcntl(BRI_CHANNEL, F_SETFD, FD_CLOEXEC);
 	unsetenv(VARIABLE);
 }
 
@@ -115,7 +122,7 @@ static const char *check_channel(struct ucred *ret_peer)
 
 	if (getauxval(AT_SECURE) != 0)
 		return "this program has more rights than who starts it";
-	if (!is_known() || getsockopt(NUMBER, SOL_SOCKET, SO_PEERCRED, ret_peer, &size) < 0)
+	if (!is_known() || getsockopt(BRI_CHANNEL, SOL_SOCKET, SO_PEERCRED, ret_peer, &size) < 0)
 		return "there is no channel";
 	if (ret_peer->pid != getppid() || ret_peer->uid != geteuid())
 		return "the channel is not the parent's";
@@ -123,12 +130,12 @@ static const char *check_channel(struct ucred *ret_peer)
 }
 
 /* Until there is something to read. A parent that is gone sends nothing, and somebody may have a copy of its end. */
-static void await_order(const struct ucred *peer)
+static void await_order(pid_t parent)
 {
-	struct pollfd order = { .fd = NUMBER, .events = POLLIN };
+	struct pollfd order = { .fd = BRI_CHANNEL, .events = POLLIN };
 
 	while (poll(&order, 1, 200) <= 0)
-		if (getppid() != peer->pid)
+		if (getppid() != parent)
 			_exit(1);
 }
 
@@ -138,6 +145,12 @@ static void name_loader(void)
 
 	if (readlink("/proc/self/exe", path, sizeof(path) - 1) > 0)
 		bri_crash_program = path;
+}
+
+void bri_image_obey(pid_t parent)
+{
+	await_order(parent);
+	bri_order_obey(BRI_CHANNEL);
 }
 
 void bri_image_begin(void)
@@ -155,10 +168,11 @@ void bri_image_begin(void)
 		_exit(1);
 	}
 	/* It is the loader that calls us there; and for crashes its path is not the parent's. */
-	if (strcmp(given, IN_PROGRAM) == 0)
+	if (is_given(false, true) || is_given(true, true))
 		atomic_store(&is_ready, true);
 	else
 		name_loader();
-	await_order(&peer);
-	bri_order_obey(NUMBER);
+	if (is_given(true, false) || is_given(true, true))
+		bri_server_run(BRI_CHANNEL);
+	bri_image_obey(peer.pid);
 }

@@ -21,9 +21,16 @@ struct bri_image {
 int bri_image_choose(const struct bri_function *function, struct bri_image *ret_image,
 		     brood_fail *fail);
 
-/* Starts it with `channel`, and nothing else but stdout and stderr. Returns 0 or what brood_spawn() says. */
-int bri_image_start(const struct bri_image *image, int channel, brood_fail *fail,
+/* The number of the channel there. */
+#define BRI_CHANNEL 3
+
+/* Starts it with `channel`, and nothing else but stdout and stderr; as a server (proc/server.h), if so. Returns 0 or what
+ * brood_spawn() says. */
+int bri_image_start(const struct bri_image *image, int channel, bool is_server, brood_fail *fail,
 		    brood_child **ret_child);
+
+/* In a new process, a child of `parent`: takes the order from BRI_CHANNEL and does it. */
+void bri_image_obey(pid_t parent) __attribute__((noreturn));
 
 /* In brood_init(): if this process was started so, runs its function, and does not return. */
 void bri_image_begin(void);

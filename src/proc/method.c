@@ -19,7 +19,7 @@ int brood_set_start_method(brood_start_method method, bool force)
 {
 	int none = BROOD_START_DEFAULT;
 
-	if (method < BROOD_START_DEFAULT || method > BROOD_START_SPAWN)
+	if (method < BROOD_START_DEFAULT || method > BROOD_START_FORKSERVER)
 		return -EINVAL;
 	if (force)
 		atomic_store(&chosen, (int)method);

@@ -229,6 +229,13 @@ static int hear(int channel, const struct bri_process *from, struct answer *ret_
 	return bri_recv(channel, ret_answer, sizeof(*ret_answer), MSG_DONTWAIT);
 }
 
+int bri_order_unheard(int r, brood_fail *fail)
+{
+	return bri_fail(fail, "channel", r == -EPIPE || r == -EAGAIN ? EPROTO : r,
+			"the new process ended before its function; is brood_init() the first that "
+			"main() calls?");
+}
+
 int bri_order_give(const struct bri_order *order, int channel, const struct bri_process *to,
 		   brood_fail *fail)
 {
@@ -322,6 +329,8 @@ static int take(int channel, struct taken *taken, brood_fail *fail)
 	struct hello hello;
 	int fds[BRI_SOCKET_FDS], r = bri_recv_fds(channel, &hello, sizeof(hello), fds);
 
+	if (r == -EPIPE) /* it is gone, or has given up */
+		_exit(1);
 	if (r < 0)
 		return bri_fail(fail, "channel", r, "no order");
 	if (r != 1 || memcmp(hello.magic, magic, sizeof(magic)) != 0)
@@ -393,6 +402,7 @@ static int become(struct taken *taken, brood_fail *fail)
 		return bri_fail(fail, "memory", ENOMEM, NULL);
 	as->parent = order->parent;
 	as->daemon = order->daemon;
+	as->far = true;
 	as->depth = order->depth + 1;
 	memcpy(as->name, order->name, sizeof(as->name));
 	memcpy(as->path, order->path, sizeof(as->path));

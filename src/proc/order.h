@@ -46,6 +46,9 @@ void bri_order_fini(struct bri_order *order);
 int bri_order_give(const struct bri_order *order, int channel, const struct bri_process *to,
 		   brood_fail *fail);
 
+/* The words for a process that did not answer. Returns its error. */
+int bri_order_unheard(int r, brood_fail *fail);
+
 /* The other side: takes an order and does it. What goes wrong is answered, or, when nobody hears that, said on stderr. */
 void bri_order_obey(int channel) __attribute__((noreturn));
 

@@ -38,6 +38,7 @@
 #include "proc/image.h"
 #include "proc/log.h"
 #include "proc/order.h"
+#include "proc/server.h"
 #include "proc/settings.h"
 
 /* What a child says of a setting that was refused. The step is a constant of the program, and the child the same program. */
@@ -214,7 +215,7 @@ static int check(struct plan *plan)
 
 	if (plan->target == NULL && plan->run == NULL)
 		return bri_fail(opts->fail, "target", EINVAL, "no function");
-	if (opts->method < BROOD_START_DEFAULT || opts->method > BROOD_START_SPAWN)
+	if (opts->method < BROOD_START_DEFAULT || opts->method > BROOD_START_FORKSERVER)
 		return bri_fail(opts->fail, "method", EINVAL, "%d", (int)opts->method);
 	if (atomic_load(&bri_is_waiting))
 		return bri_fail(opts->fail, "start", EPERM,
@@ -491,6 +492,18 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 	return 0;
 }
 
+/* Another than there was: who waits at that sees its end. */
+static int make_channel(struct plan *plan)
+{
+	struct far *far = plan->far;
+	int r;
+
+	bri_closep(&far->channel);
+	bri_closep(&far->theirs);
+	r = bri_socketpair(&far->channel, &far->theirs);
+	return r < 0 ? bri_fail(plan->opts->fail, "channel", r, NULL) : 0;
+}
+
 static int make_order(struct plan *plan)
 {
 	const struct bri_order_facts facts = { .function = &plan->far->function,
@@ -506,10 +519,36 @@ static int make_order(struct plan *plan)
 					       .record = plan->far->record };
 	int r = bri_order_make(&facts, plan->opts->fail, &plan->far->order);
 
-	if (r < 0)
-		return r;
-	r = bri_socketpair(&plan->far->channel, &plan->far->theirs);
-	return r < 0 ? bri_fail(plan->opts->fail, "channel", r, NULL) : 0;
+	return r < 0 ? r : make_channel(plan);
+}
+
+#define SERVERS 3 /* that may be killed in a row while they are asked */
+
+/* The process, which then waits for its order. */
+static int make_far(struct plan *plan)
+{
+	struct far *far = plan->far;
+	struct bri_process child;
+	int told, r;
+
+	if (plan->method == BROOD_START_SPAWN)
+		return bri_image_start(&far->image, far->theirs, false, plan->opts->fail,
+				       &plan->process->child);
+	plan->process->child = bri_child_new();
+	if (plan->process->child == NULL)
+		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
+	for (int i = 0; i < SERVERS; i++) {
+		r = bri_server_fork(plan->family, &far->image, far->theirs, plan->opts->fail,
+				    &child, &told);
+		if (r == 0)
+			bri_child_adopt_far(plan->process->child, &child, told);
+		if (r != -EPIPE)
+			return r;
+		r = make_channel(plan);
+		if (r < 0)
+			return r;
+	}
+	return bri_order_unheard(-EPIPE, plan->opts->fail);
 }
 
 /* Without the family's lock: a program takes its time, and may never call brood_init(). What is used of the family is
@@ -524,8 +563,7 @@ static int spawn_child(struct plan *plan)
 	pthread_sigmask(SIG_SETMASK, NULL, &plan->mask);
 	r = make_order(plan);
 	if (r == 0)
-		r = bri_image_start(&far->image, far->theirs, plan->opts->fail,
-				    &plan->process->child);
+		r = make_far(plan);
 	if (r < 0)
 		return r;
 	bri_closep(&far->theirs);
@@ -657,6 +695,20 @@ static int join_ancestor(const brood_process *process, int64_t timeout_ns)
 	return 0; /* it was gone when it was looked for */
 }
 
+/* Who would have told of its end was killed before: then it may have left a word itself. */
+static void correct(const brood_process *process, brood_exit *end)
+{
+	uint32_t left;
+
+	if (end == NULL || end->kind != BROOD_LOST || !process->far)
+		return;
+	left = atomic_load(&process->record->left);
+	if (left >= 256) {
+		end->kind = BROOD_EXITED;
+		end->value = (int)(left & 0xff);
+	}
+}
+
 int brood_process_join(brood_process *process, int64_t timeout_ns, brood_exit *ret_exit)
 {
 	int r = check_handle(process);
@@ -672,6 +724,8 @@ int brood_process_join(brood_process *process, int64_t timeout_ns, brood_exit *r
 		return r;
 	}
 	r = brood_child_wait(process->child, timeout_ns, ret_exit);
+	if (r == 0)
+		correct(process, ret_exit);
 	if (r == 0 && !atomic_load(&process->ended))
 		leave_family(process);
 	return r;
@@ -724,6 +778,8 @@ int brood_process_stop(brood_process *process, int64_t grace_ns, brood_exit *ret
 	if (process->role != BRI_CHILD)
 		return process->role == BRI_SELF ? -EDEADLK : -EPERM;
 	r = brood_child_stop(process->child, grace_ns, ret_exit);
+	if (r == 0)
+		correct(process, ret_exit);
 	if (r == 0 && !atomic_load(&process->ended))
 		leave_family(process);
 	return r;

@@ -37,6 +37,24 @@ static void make_for_spawn(void)
 	brood_set_start_method(BROOD_START_SPAWN, true);
 }
 
+static void make_for_forkserver(void)
+{
+	s = share_far(sizeof(*s));
+	brood_set_start_method(BROOD_START_FORKSERVER, true);
+}
+
+/* The server ends with that. */
+static void unmake(void)
+{
+	brood_finish();
+	unshare_far();
+}
+
+static bool is_fork(void)
+{
+	return brood_get_start_method() == BROOD_START_FORK;
+}
+
 static brood_process *begin(brood_process_target *target, const brood_object *args,
 			    const brood_process_opts *opts)
 {
@@ -105,7 +123,7 @@ static int say_who(const brood_args *args)
 
 	(void)args;
 	s->pid = getpid();
-	s->parent = getppid();
+	s->parent = brood_process_pid(brood_parent_process());
 	must(brood_process_pid(self) == getpid());
 	brood_process_name(self, s->name, sizeof(s->name));
 	prctl(PR_GET_NAME, s->text);
@@ -548,7 +566,10 @@ START_TEST(a_host_that_ignores_sigchld_loses_the_status_only)
 	for (int i = 0; i < 20; i++) {
 		p = begin(status, BROOD_ARGS(3), NULL);
 		ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
-		ck_assert_int_eq(end.kind, BROOD_LOST);
+		if (is_fork())
+			ck_assert_int_eq(end.kind, BROOD_LOST);
+		else /* it has left a word itself */
+			ck_assert_int_eq(brood_exit_code(&end), 3);
 		ck_assert_int_eq(brood_process_terminate(p), 0);
 		brood_process_unref(p);
 	}
@@ -932,6 +953,13 @@ END_TEST
 
 /* ---- the lifeline */
 
+/* Our server, if there is one, and those of who was killed. Orphans are ours: each test's process is a subreaper. */
+static bool server_ends_too(void)
+{
+	brood_finish();
+	return bury_all();
+}
+
 static int have_a_child(const brood_args *args)
 {
 	brood_process *p = begin(sleep_long, BROOD_NO_ARGS,
@@ -945,7 +973,6 @@ static int have_a_child(const brood_args *args)
 	return 0;
 }
 
-/* Orphans are ours: each test's process is a subreaper. */
 START_TEST(it_dies_with_its_parent)
 {
 	brood_process *p = begin(have_a_child, BROOD_ARGS(false), NULL);
@@ -956,6 +983,7 @@ START_TEST(it_dies_with_its_parent)
 	ck_assert_int_eq(join(p), -SIGKILL);
 	eventually(waitpid(s->grandchild, &how, WNOHANG) == s->grandchild);
 	ck_assert(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+	ck_assert(server_ends_too());
 }
 END_TEST
 
@@ -969,6 +997,7 @@ START_TEST(unless_it_is_to_outlive_it)
 	nap_ms(100);
 	ck_assert_int_eq(waitpid(s->grandchild, NULL, WNOHANG), 0);
 	finish_off(s->grandchild);
+	ck_assert(server_ends_too());
 }
 END_TEST
 
@@ -996,7 +1025,7 @@ START_TEST(forks_of_the_host_keep_nobody_alive)
 	ck_assert_int_eq(join(p), -SIGKILL);
 	eventually(waitpid(s->grandchild, &how, WNOHANG) == s->grandchild);
 	finish_off(s->pid);
-	bury_all();
+	ck_assert(server_ends_too());
 }
 END_TEST
 
@@ -1317,6 +1346,109 @@ START_TEST(what_cannot_be_set_fails_the_start)
 }
 END_TEST
 
+/* ---- the server */
+
+static int wait_below(const brood_args *args)
+{
+	s->pid = getppid();
+	raise_flag(&s->here);
+	await(&s->go);
+	return (int)brood_args_int(args, 0);
+}
+
+static pid_t server_of(brood_process *p)
+{
+	await(&s->here);
+	ck_assert_int_ne(s->pid, getpid());
+	ck_assert_int_ne(s->pid, brood_process_pid(p));
+	return s->pid;
+}
+
+START_TEST(siblings_leave_no_descriptors)
+{
+	brood_process *p[5];
+
+	for (int i = 0; i < 5; i++)
+		p[i] = begin(wait_below, BROOD_ARGS(i), NULL);
+	ck_assert_int_eq(code_of(list_open, BROOD_ARGS(1)), 0);
+	if (!is_sanitized)
+		ck_assert_int_eq(s->count, 5);
+	raise_flag(&s->go);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(join(p[i]), i);
+}
+END_TEST
+
+/* Who was there before goes on, and how it ends is known as far as it can say so itself. */
+START_TEST(a_killed_server_is_started_again)
+{
+	brood_process *orderly = begin(wait_below, BROOD_ARGS(9), NULL), *other, *next;
+	pid_t server = server_of(orderly);
+	brood_exit end;
+
+	other = begin(wait_for_go, BROOD_NO_ARGS, NULL);
+	ck_assert_int_eq(kill(server, SIGKILL), 0);
+	s->here = 0;
+	next = begin(wait_below, BROOD_ARGS(4), NULL);
+	ck_assert_int_ne(server_of(next), server);
+	ck_assert_int_eq(brood_process_is_alive(orderly), 1);
+	ck_assert_int_eq(brood_process_kill(other), 0);
+	ck_assert_int_eq(brood_process_join(other, PATIENCE_NS, &end), 0);
+	ck_assert_int_eq(end.kind, BROOD_LOST);
+	brood_process_unref(other);
+	raise_flag(&s->go);
+	ck_assert_int_eq(join(orderly), 9);
+	ck_assert_int_eq(join(next), 4);
+	ck_assert(server_ends_too());
+}
+END_TEST
+
+static void kill_servers(void *chance)
+{
+	srand((unsigned)(uintptr_t)chance);
+	while (!s->go) {
+		nap_ms(rand() % 4);
+		if (s->pid > 1)
+			kill(s->pid, SIGKILL);
+		s->pid = 0;
+	}
+}
+
+static int tell_server(const brood_args *args)
+{
+	/* That of an orphan is the test. */
+	if (getppid() != brood_process_pid(brood_parent_process()))
+		s->pid = getppid();
+	return (int)brood_args_int(args, 0);
+}
+
+START_TEST(servers_may_be_killed_at_any_moment)
+{
+	pid_t killer = peer(kill_servers, (void *)(uintptr_t)brood_now());
+	brood_fail fail;
+	brood_process *p;
+	brood_exit end;
+	int good = 0, r;
+
+	for (int i = 0; i < 100; i++) {
+		r = brood_process_start(tell_server, BROOD_ARGS(5),
+					&(brood_process_opts){ .fail = &fail }, &p);
+		if (r < 0) {
+			ck_assert_int_eq(r, -EPROTO);
+			continue;
+		}
+		ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
+		ck_assert(end.kind == BROOD_LOST || brood_exit_code(&end) == 5);
+		good += brood_exit_code(&end) == 5;
+		brood_process_unref(p);
+	}
+	raise_flag(&s->go);
+	ck_finishes(killer);
+	ck_assert_int_gt(good, 0);
+	ck_assert(server_ends_too());
+}
+END_TEST
+
 static void add_tests(Suite *suite, void (*make)(void))
 {
 	TCase *start_case = leak_case(suite, "start", 60), *wait = leak_case(suite, "wait", 60);
@@ -1326,7 +1458,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 	TCase *const all[] = { start_case, wait, given, end, line, crash, log };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		tcase_add_checked_fixture(all[i], make, unshare_far);
+		tcase_add_checked_fixture(all[i], make, unmake);
 	tcase_add_test(start_case, it_runs_and_ends_with_what_it_returns);
 	tcase_add_test(start_case, it_has_a_pid_a_name_and_a_parent);
 	tcase_add_test(start_case, names_can_be_given_and_changed);
@@ -1375,6 +1507,11 @@ static void add_tests(Suite *suite, void (*make)(void))
 		tcase_add_test(given, beside_threads_it_is_no_matter);
 		tcase_add_test(given, what_cannot_be_set_fails_the_start);
 	}
+	if (make == make_for_forkserver) {
+		tcase_add_test(given, siblings_leave_no_descriptors);
+		tcase_add_test(end, a_killed_server_is_started_again);
+		tcase_add_test(end, servers_may_be_killed_at_any_moment);
+	}
 }
 
 int main(void)
@@ -1388,5 +1525,6 @@ int main(void)
 	suite = suite_create("proc/process");
 	add_tests(suite, make_for_fork);
 	add_tests(suite, make_for_spawn);
+	add_tests(suite, make_for_forkserver);
 	return leak_run(suite);
 }

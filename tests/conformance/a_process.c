@@ -4,8 +4,8 @@
  *
  * What cannot be done here: to look at a process before it is started, to start it twice, and to read its sentinel or set
  * its daemon flag at the wrong time (A02, A04, A11), since a handle is of one that was started. join() without an end says
- * -ETIMEDOUT instead of nothing. Of A15 the threads: C has no list of them, and the function joins its own. A17 is about
- * a fork server. All others are of each start method. The keys of A01 and A02 are a listener's argument. */
+ * -ETIMEDOUT instead of nothing. Of A15 the threads: C has no list of them, and the function joins its own. A17 is of
+ * forkserver, all others of each start method. The keys of A01 and A02 are a listener's argument. */
 #include <brood/process.h>
 #include <brood/queue.h>
 #include <brood/spawn.h>
@@ -41,6 +41,19 @@ static void make_for_spawn(void)
 {
 	s = share_far(sizeof(*s));
 	brood_set_start_method(BROOD_START_SPAWN, true);
+}
+
+static void make_for_forkserver(void)
+{
+	s = share_far(sizeof(*s));
+	brood_set_start_method(BROOD_START_FORKSERVER, true);
+}
+
+/* The server ends with that. */
+static void unmake(void)
+{
+	brood_finish();
+	unshare_far();
 }
 
 static brood_process *start_it(brood_process_target *target, const brood_object *args,
@@ -320,6 +333,46 @@ static int go_wrong(const brood_args *args)
 	brood_process_fail("1 / %d", 0);
 }
 
+static int tell_server(const brood_args *args)
+{
+	s->pid = getppid();
+	raise_flag(&s->here);
+	if (brood_args_bool(args, 0))
+		await(&s->go);
+	return 0;
+}
+
+static void a17(int signum)
+{
+	brood_process *before = start_it(tell_server, BROOD_ARGS(true), NULL);
+	pid_t server;
+
+	await(&s->here);
+	server = s->pid;
+	ck_assert_int_ne(server, getpid());
+	ck_assert_int_eq(kill(server, signum), 0);
+	nap_ms(20);
+	ck_assert_int_eq(end_of(start_it(tell_server, BROOD_ARGS(false), NULL)), 0);
+	ck_assert((s->pid == server) == (signum == SIGINT));
+	raise_flag(&s->go);
+	ck_assert_int_eq(end_of(before), 0);
+	brood_finish();
+	ck_assert(bury_all()); /* a killed server's children are ours, and it does not bury them */
+}
+
+/* A17 (_TestProcess.test_forkserver_sigint, _sigkill) */
+START_TEST(a17_sigint)
+{
+	a17(SIGINT);
+}
+END_TEST
+
+START_TEST(a17_sigkill)
+{
+	a17(SIGKILL);
+}
+END_TEST
+
 /* A18 (_TestSubclassingProcess.test_stderr_flush) */
 START_TEST(a18_stderr)
 {
@@ -474,7 +527,7 @@ static void add_tests(Suite *suite, const char *name, void (*make)(void))
 {
 	TCase *process = leak_case(suite, name, 60);
 
-	tcase_add_checked_fixture(process, make, unshare_far);
+	tcase_add_checked_fixture(process, make, unmake);
 	tcase_add_test(process, a01_current);
 	tcase_add_test(process, a02_process);
 	tcase_add_test(process, a03_args);
@@ -493,6 +546,10 @@ static void add_tests(Suite *suite, const char *name, void (*make)(void))
 	tcase_add_test(process, a20_mixed);
 	tcase_add_test(process, a21_set_get);
 	tcase_add_test(process, a22_no_bomb);
+	if (make == make_for_forkserver) {
+		tcase_add_test(process, a17_sigint);
+		tcase_add_test(process, a17_sigkill);
+	}
 }
 
 int main(void)
@@ -503,5 +560,6 @@ int main(void)
 	brood_init();
 	add_tests(suite, "fork", make_for_fork);
 	add_tests(suite, "spawn", make_for_spawn);
+	add_tests(suite, "forkserver", make_for_forkserver);
 	return leak_run(suite);
 }
