@@ -25,6 +25,11 @@
  *          function. In a program that does not (a script's interpreter) the function has to be in a shared library, which
  *          the helper program brood-loader loads. It is found by the build id of its object and its place in it: never
  *          another one. The new process has its parent's environment and working directory of the time of its start.
+ *          BROOD_START_FORKSERVER: a fork of such a program, a server that waits for nothing else: as safe beside threads, and far
+ *          cheaper from the second start on. It is started with the first, ends with this process or in brood_finish(), and is
+ *          started again if it was killed; who it had forked goes on then, and its end is BROOD_LOST unless it ended in order. Limits,
+ *          environment and the like are those of the server's start, but directory, stdout and stderr are those of now. The
+ *          new process's getppid() is the server; brood_parent_process() is who started it.
  * Start    A process that is in hand was started, once and by its owner: what Python's start() can do wrong cannot
  *          be done. stdout and stderr are flushed beforehand (not one that another thread holds; what is in
  *          that buffer the child forgets). In the child stdin is /dev/null, the thread's name is the
@@ -101,16 +106,16 @@ typedef struct brood_process_opts {
 
 /** Start a process that runs `target` with `args`: BROOD_ARGS(…) or BROOD_NO_ARGS.
  * Returns: 0, and a handle with one reference in *ret_process. With limits, nice or cpus it returns when the child has
- *          set them; by spawn, when it is about to call the function.
+ *          set them; by other methods than fork, when it is about to call the function.
  * Errors:  opts->fail names the step. -EINVAL "target", "method", "name": empty, "rlimit": soft above
  *          hard, "cpus"; -ENAMETOOLONG "name"; "args": an argument is none, its text says which and why: -EFAULT,
  *          memory in no segment; -EINVAL, -EBADF, -EBUSY, -EILSEQ; -ENOTSUP "fork": other threads run, and
  *          .fork_with_threads is not set; -ELOOP "depth": too deep; -EAGAIN, -ENOMEM "fork"; -EMFILE, -ENFILE,
  *          -ENOENT (no /proc), -ENOSYS "lifeline", "stdin", "pidfd"; -EPERM, -EINVAL "nice", "rlimit", "cpus".
- *          By spawn also -ENOTSUP "method": neither does main() call brood_init(), nor is the function in a shared library;
+ *          By other methods than fork also -ENOTSUP "method": neither does main() call brood_init(), nor is the function in a shared library;
  *          "function": its object has no build id; -ENOENT, -ESTALE "function": the library is gone, or another build by now;
  *          -ENOENT "loader": brood-loader is missing; -EPROTO "version": the library was replaced meanwhile;
- *          "channel": the new process ended before its function; what brood_spawn() says. In a process that has not
+ *          "channel": the new process ended before its function; "server": what fork(2) said there; what brood_spawn() says. In a process that has not
  *          begun its own function: -EPERM "start".
  *          Nothing is left behind, and nothing of the function ran.
  * Owns:    the caller, until brood_process_unref(). Arguments stay the caller's.
@@ -282,7 +287,7 @@ BROOD_API int brood_cpu_count(void);
 /* ---- who am I
  *
  * The main process is the one in which libbrood was loaded. All that descends from it by fork, by brood or by anybody else, is not;
- * a program that is exec'ed is the main process of its own (but one that was started by BROOD_START_SPAWN). It does not depend on names, and nothing changes it. */
+ * a program that is exec'ed is the main process of its own (but one that was started by brood_process_start()). It does not depend on names, and nothing changes it. */
 
 /** Whether this is the main process.
  * Returns: true or false. Errors: none.
@@ -335,7 +340,7 @@ BROOD_API int brood_set_start_method(brood_start_method method, bool force);
 BROOD_API brood_start_method brood_get_start_method(void);
 
 /** For a program's main(), as the first thing: from now on exit(3) and returning from main() call brood_finish(). In a process that was
- * started by spawn it runs the function, and does not return; what is wrong with such a start is said on stderr, and the
+ * started by spawn or forkserver it runs the function, and does not return; what is wrong with such a start is said on stderr, and the
  * process ends with status 1. Libraries do not call it. Again is fine.
  * Returns: 0. Errors: -ENOMEM.
  * Owns:    nothing.
@@ -343,7 +348,7 @@ BROOD_API brood_start_method brood_get_start_method(void);
 BROOD_API int brood_init(void);
 
 /** End what belongs to this process, in Python's order: finalizers of priority 0 and more, daemons get SIGTERM (and SIGKILL if
- * they do not heed it in ten seconds), the other children are waited for, the remaining finalizers. Processes of
+ * they do not heed it in ten seconds), the other children are waited for, the server of BROOD_START_FORKSERVER, the remaining finalizers. Processes of
  * brood do it when they end.
  * Returns: 0. Errors: none.
  * Owns:    nothing.

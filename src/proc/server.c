@@ -86,8 +86,10 @@ static int ask(const struct bri_family *family, int channel, int told)
 	int fds[MOST];
 	size_t n = 0;
 
+	if (folder < 0)
+		return folder;
 	for (int i = 0; i < MOST; i++)
-		if (all[i] >= 0 && (i < OUT || bri_is_open(all[i]))) {
+		if (i < OUT || bri_is_open(all[i])) {
 			request.has |= 1u << i;
 			fds[n++] = all[i];
 		}

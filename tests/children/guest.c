@@ -20,7 +20,8 @@ static int tell(const brood_args *args)
 	if (deeper > 0) {
 		const brood_process_opts opts = { .method = (brood_start_method)method };
 
-		if (brood_process_start(tell, BROOD_ARGS(queue, method, deeper - 1), &opts, &p) < 0)
+		if (brood_process_start(tell, BROOD_ARGS(queue, method, deeper - 1, getpid()),
+					&opts, &p) < 0)
 			return 100;
 		if (brood_process_join(p, 60 * BROOD_SEC, &end) < 0)
 			return 101;
@@ -28,7 +29,7 @@ static int tell(const brood_args *args)
 	}
 	brood_process_path(self, path, sizeof(path));
 	snprintf(line, sizeof(line), "%d/%d/%s/%d;", brood_is_main(), brood_process_depth(self),
-		 path, brood_process_pid(brood_parent_process()) == getppid());
+		 path, brood_process_pid(brood_parent_process()) == brood_args_int(args, 3));
 	if (brood_queue_put(queue, line, strlen(line), 0) < 0)
 		return 102;
 	return brood_exit_code(&end) + 1;
@@ -51,7 +52,7 @@ int guest_run(int method, int depth, char *buf, size_t size)
 
 	if (r < 0)
 		return r;
-	r = brood_process_start(tell, BROOD_ARGS(queue, method, depth), &opts, &p);
+	r = brood_process_start(tell, BROOD_ARGS(queue, method, depth, getpid()), &opts, &p);
 	if (r < 0) {
 		brood_fail_format(&fail, buf, size);
 		brood_queue_unref(queue);

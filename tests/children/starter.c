@@ -4,6 +4,7 @@
  *	limited   the same with all that the child has to set
  *	outlive   the same of a child that is not tied to it
  *	spawn     in a program of its own, with all that it has to set
+ *	served    by a server that is there already, and is not looked at
  *	kin       no path: it starts many children by each method, most of which have a child, and is to be killed
  *
  * For tests/faults, as spawner.c is: it stops itself first, and the path lies between two marks. A child that does not
@@ -35,6 +36,8 @@ static int start(const char *mode, brood_fail *fail)
 
 	if (strcmp(mode, "spawn") == 0)
 		opts.method = BROOD_START_SPAWN;
+	if (strcmp(mode, "served") == 0)
+		opts.method = BROOD_START_FORKSERVER;
 	if (strcmp(mode, "limited") == 0 || strcmp(mode, "spawn") == 0) {
 		opts.nice = 1;
 		opts.rlimits = &limit;
@@ -47,6 +50,10 @@ static int start(const char *mode, brood_fail *fail)
 	if (r < 0)
 		return r;
 	r = brood_process_join(p, BROOD_FOREVER, &end);
+	if (r < 0) {
+		fail->step = "join";
+		fail->error = -r;
+	}
 	if (r == 0 && brood_exit_code(&end) != 7) {
 		r = -ECHILD;
 		fail->step = "child";
@@ -81,12 +88,12 @@ static int start_kin(void)
 {
 	brood_process *p[64];
 
-	/* Each method below each; every third has none below it. */
+	/* Each method below each; every fourth has none below it. */
 	for (int i = 0; i < 64; i++) {
-		const brood_process_opts opts = { .method = BROOD_START_FORK + i % 2 };
+		const brood_process_opts opts = { .method = BROOD_START_FORK + i % 3 };
 
-		if (brood_process_start(i % 3 == 0 ? stay : have_one,
-					BROOD_ARGS(BROOD_START_FORK + i / 2 % 2), &opts, &p[i]) < 0)
+		if (brood_process_start(i % 4 == 0 ? stay : have_one,
+					BROOD_ARGS(BROOD_START_FORK + i / 3 % 3), &opts, &p[i]) < 0)
 			return 1;
 	}
 	return stay(NULL);
@@ -103,6 +110,8 @@ int main(int argc, char **argv)
 		return 2;
 	if (strcmp(argv[1], "kin") == 0)
 		return start_kin();
+	if (strcmp(argv[1], "served") == 0 && start(argv[1], &fail) < 0)
+		return 1;
 	raise(SIGSTOP);
 	count_up(argc > 2);
 #ifdef __GLIBC__
@@ -117,6 +126,7 @@ int main(int argc, char **argv)
 	r = start(argv[1], &fail);
 	mark("end");
 	printf("%d %s %d\n", r, fail.step != NULL ? fail.step : "none", fail.error);
+	brood_finish();
 	tell_left(before);
 	return 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """process_test.py LIBBROOD GUEST - hosts whose main() is not ours start C functions of a shared library
 
-Each python3 at hand loads both by ctypes, and runs functions by fork and by spawn (the program is brood-loader then): from the main
+Each python3 at hand loads both by ctypes, and runs functions by each method (the program is brood-loader then, but for fork): from the main
 thread, beside threads, from workers of multiprocessing and of concurrent.futures, and inside os.fork(). Who they are has to
 be right, the main program must not run again, and nothing may be left. GUEST is of tests/children.
 """
@@ -21,7 +21,7 @@ import unittest
 
 import peers
 
-FORK, SPAWN = 1, 2
+FORK, SPAWN, FORKSERVER = METHODS = 1, 2, 3
 ENOENT, ESTALE = 2, 116
 
 
@@ -54,12 +54,13 @@ class ProcessTest(unittest.TestCase):
         self.before = descriptors()
 
     def tearDown(self):
+        ctypes.CDLL(LIBBROOD).brood_finish()  # the server
         self.assertEqual(len(descriptors()), len(self.before))
         with self.assertRaises(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)
 
     def check_here(self, guest=None):
-        for method in FORK, SPAWN:
+        for method in METHODS:
             with self.subTest(method=method):
                 n, said = run(guest or GUEST, method, 2)
                 self.assertEqual(n, 3, said)
@@ -82,11 +83,11 @@ class ProcessTest(unittest.TestCase):
 
     def test_from_threads(self):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            for n, said in pool.map(lambda _: run(GUEST, SPAWN, 1), range(24)):
+            for n, said in pool.map(lambda i: run(GUEST, (SPAWN, FORKSERVER)[i % 2], 1), range(24)):
                 self.assertEqual(n, 2, said)
 
     def test_in_a_fork(self):
-        for method in FORK, SPAWN:
+        for method in METHODS:
             with self.subTest(method=method):
                 pid = os.fork()
                 if pid == 0:
@@ -101,7 +102,7 @@ class ProcessTest(unittest.TestCase):
             context = multiprocessing.get_context(kind)
             with self.subTest(kind=kind):
                 with context.Pool(2) as pool:
-                    for method in FORK, SPAWN:
+                    for method in METHODS:
                         n, said = pool.apply(run, (GUEST, method, 1, LIBBROOD))
                         self.assertEqual(n, 2, said)
                         self.assertTrue(said.rsplit('/', 2)[1].startswith(path.rsplit('1', 1)[0]), said)
@@ -115,7 +116,7 @@ class ProcessTest(unittest.TestCase):
 
     def test_executor(self):
         with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context('fork')) as pool:
-            for n, said in pool.map(run, [GUEST] * 4, [SPAWN] * 4, [1] * 4):
+            for n, said in pool.map(run, [GUEST] * 4, [SPAWN, FORKSERVER] * 2, [1] * 4):
                 self.assertEqual(n, 2, said)
 
     def test_the_library_has_gone(self):
@@ -126,9 +127,10 @@ class ProcessTest(unittest.TestCase):
             self.check_here(copy)
             loaded = ctypes.CDLL(copy)
             os.unlink(copy)
-            n, said = call(loaded, SPAWN, 0)
-            self.assertEqual(n, -ENOENT, said)
-            self.assertIn('guest.so', said)
+            for method in SPAWN, FORKSERVER:
+                n, said = call(loaded, method, 0)
+                self.assertEqual(n, -ENOENT, said)
+                self.assertIn('guest.so', said)
             shutil.copy(LIBBROOD, copy)
             n, said = call(loaded, SPAWN, 0)
             self.assertEqual(n, -ESTALE, said)
