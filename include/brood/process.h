@@ -112,11 +112,11 @@ typedef struct brood_process_opts {
  *          memory in no segment; -EINVAL, -EBADF, -EBUSY, -EILSEQ; -ENOTSUP "fork": other threads run, and
  *          .fork_with_threads is not set; -ELOOP "depth": too deep; -EAGAIN, -ENOMEM "fork"; -EMFILE, -ENFILE,
  *          -ENOENT (no /proc), -ENOSYS "lifeline", "stdin", "pidfd"; -EPERM, -EINVAL "nice", "rlimit", "cpus".
- *          By other methods than fork also -ENOTSUP "method": neither does main() call brood_init(), nor is the function in a shared library;
- *          "function": its object has no build id; -ENOENT, -ESTALE "function": the library is gone, or another build by now;
+ *          By other methods than fork also -ENOTSUP "method": neither does main() call brood_init(), nor is the function in a
+ *          shared library; "function": its object has no build id; -ENOENT, -ESTALE "function": the library is gone, or another build by now;
  *          -ENOENT "loader": brood-loader is missing; -EPROTO "version": the library was replaced meanwhile;
- *          "channel": the new process ended before its function; "server": what fork(2) said there; what brood_spawn() says. In a process that has not
- *          begun its own function: -EPERM "start".
+ *          "channel": the new process ended before its function; "server": what fork(2) said there, -EMFILE: it has no room
+ *          for more; what brood_spawn() says. In a process that has not begun its own function: -EPERM "start".
  *          Nothing is left behind, and nothing of the function ran.
  * Owns:    the caller, until brood_process_unref(). Arguments stay the caller's.
  * Safe:    threads (see above), processes; not in a signal handler. */
@@ -287,7 +287,8 @@ BROOD_API int brood_cpu_count(void);
 /* ---- who am I
  *
  * The main process is the one in which libbrood was loaded. All that descends from it by fork, by brood or by anybody else, is not;
- * a program that is exec'ed is the main process of its own (but one that was started by brood_process_start()). It does not depend on names, and nothing changes it. */
+ * a program that is exec'ed is the main process of its own (but one that was started by brood_process_start()). It does not
+ * depend on names, and nothing changes it. */
 
 /** Whether this is the main process.
  * Returns: true or false. Errors: none.
@@ -348,8 +349,8 @@ BROOD_API brood_start_method brood_get_start_method(void);
 BROOD_API int brood_init(void);
 
 /** End what belongs to this process, in Python's order: finalizers of priority 0 and more, daemons get SIGTERM (and SIGKILL if
- * they do not heed it in ten seconds), the other children are waited for, the server of BROOD_START_FORKSERVER, the remaining finalizers. Processes of
- * brood do it when they end.
+ * they do not heed it in ten seconds), the other children are waited for, the server of BROOD_START_FORKSERVER, the
+ * remaining finalizers. Processes of brood do it when they end.
  * Returns: 0. Errors: none.
  * Owns:    nothing.
  * Safe:    threads, one at a time; not in a signal handler. */

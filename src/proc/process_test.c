@@ -1403,6 +1403,26 @@ START_TEST(a_killed_server_is_started_again)
 }
 END_TEST
 
+/* More than it may have open by the limit of the time when it was started. */
+START_TEST(a_server_has_room_for_many)
+{
+	struct rlimit limit, few;
+	brood_process *p[100];
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	few = limit;
+	few.rlim_cur = 64;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(code_of(status, BROOD_ARGS(4)), 4);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (int i = 0; i < 100; i++)
+		p[i] = begin(wait_below, BROOD_ARGS(i), NULL);
+	raise_flag(&s->go);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(join(p[i]), i);
+}
+END_TEST
+
 static void kill_servers(void *chance)
 {
 	srand((unsigned)(uintptr_t)chance);
@@ -1509,6 +1529,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 	}
 	if (make == make_for_forkserver) {
 		tcase_add_test(given, siblings_leave_no_descriptors);
+		tcase_add_test(given, a_server_has_room_for_many);
 		tcase_add_test(end, a_killed_server_is_started_again);
 		tcase_add_test(end, servers_may_be_killed_at_any_moment);
 	}

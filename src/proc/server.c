@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -15,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/fail.h"
 #include "child/spawn.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/socket.h"
 #include "proc/order.h"
@@ -32,6 +34,8 @@ struct made {
 	int32_t error; /* 0: it is there */
 	pid_t pid;
 };
+
+#define DYING BROOD_SEC /* from closed descriptors to a pidfd that says so */
 
 /* ---- the owner */
 
@@ -110,6 +114,9 @@ static int hear(struct bri_family *family, int told, struct bri_process *ret_pro
 	if (events[0].revents == 0)
 		return -EPIPE;
 	n = bri_recv_fds(told, &made, sizeof(made), fds);
+	/* If it is there and yet has closed its end, it had no room for the request. */
+	if (n == -EPIPE && bri_wait_readable(events[1].fd, bri_deadline(DYING)) < 0)
+		return -EMFILE;
 	if (n < 0)
 		return n;
 	if (made.error == 0 && n == 1) {
@@ -170,12 +177,14 @@ struct child {
 
 struct server {
 	int control, ended;
-	struct child *children; /* owned */
+	struct rlimit descriptors; /* of the children */
+	struct child *children;    /* owned */
 	size_t n, room;
 };
 
 /* In a child: nothing of the server's, and nothing of its siblings'. */
-static void leave_server(const struct request *request, const int fds[MOST], pid_t server)
+static void leave_server(const struct server *self, const struct request *request,
+			 const int fds[MOST], pid_t server)
 {
 	if (fds[FOLDER] >= 0 && fchdir(fds[FOLDER]) < 0)
 		_exit(1);
@@ -193,6 +202,7 @@ static void leave_server(const struct request *request, const int fds[MOST], pid
 	if (syscall(SYS_close_range, BRI_CHANNEL + 1, ~0u, 0) < 0)
 		for (int fd = BRI_CHANNEL + 1, end = (int)sysconf(_SC_OPEN_MAX); fd < end; fd++)
 			close(fd);
+	(void)setrlimit(RLIMIT_NOFILE, &self->descriptors);
 	bri_image_obey(server);
 }
 
@@ -222,7 +232,7 @@ static void make_child(struct server *server, const struct request *request, con
 		made.error = pid < 0 ? errno : 0;
 	}
 	if (pid == 0)
-		leave_server(request, fds, own);
+		leave_server(server, request, fds, own);
 	if (pid > 0) {
 		made.pid = pid;
 		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -280,6 +290,17 @@ static void reap(struct server *server)
 	}
 }
 
+/* Each child takes one of the server's. */
+static void have_room(struct server *server)
+{
+	struct rlimit all;
+
+	(void)getrlimit(RLIMIT_NOFILE, &server->descriptors);
+	all = server->descriptors;
+	all.rlim_cur = all.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &all);
+}
+
 void bri_server_run(int control)
 {
 	struct server server = { .control = control };
@@ -295,6 +316,7 @@ void bri_server_run(int control)
 	if (bri_recv_fds(control, &byte, 1, fds) != 1)
 		_exit(1);
 	bri_lifeline_arm(fds[0]);
+	have_room(&server);
 	sigemptyset(&all);
 	sigaddset(&all, SIGCHLD);
 	server.ended = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
