@@ -334,6 +334,15 @@ BROOD_API brood_process *brood_ancestor_process(int depth);
  * Safe:    threads, processes, signal handlers. */
 BROOD_API int brood_set_start_method(brood_start_method method, bool force);
 
+/** Have each server of BROOD_START_FORKSERVER that this process starts from now on call `call` before anything else, once: what it
+ * loads there, all processes that it forks have. It must start no thread. NULL: nothing more.
+ * Returns: 0. Errors: -ENOTSUP: no new process can find it: it is in a program that did not call brood_init(), or its object has
+ *          no build id; -EINVAL: no function; -ENOENT: brood-loader is missing; -EALREADY: the server is there: call
+ *          brood_finish() first, or come earlier; -ENOMEM.
+ * Owns:    nothing.
+ * Safe:    threads, processes; not in a signal handler. */
+BROOD_API int brood_set_forkserver_preload(void (*call)(void));
+
 /** By which means they are started now.
  * Returns: it, never BROOD_START_DEFAULT. Errors: none.
  * Owns:    nothing.

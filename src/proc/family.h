@@ -73,6 +73,7 @@ struct bri_family {
 	pthread_mutex_t server_lock; /* of the server; taken before `lock` */
 	brood_child *server;         /* NULL: none */
 	int control;                 /* … */
+	void (*preload)(void);       /* … */
 };
 
 /* That of this process; NULL: no memory. */

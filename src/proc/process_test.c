@@ -1403,6 +1403,33 @@ START_TEST(a_killed_server_is_started_again)
 }
 END_TEST
 
+static int preloaded, preloaded_in;
+
+static void preload(void)
+{
+	preloaded++;
+	preloaded_in = getpid();
+}
+
+static int tell_preloaded(const brood_args *args)
+{
+	(void)args;
+	return preloaded_in == getppid() ? preloaded : 100;
+}
+
+START_TEST(the_server_calls_a_function_first)
+{
+	ck_assert_int_eq(brood_set_forkserver_preload((void (*)(void))(uintptr_t)1), -EINVAL);
+	ck_assert_int_eq(brood_set_forkserver_preload(preload), 0);
+	ck_assert_int_eq(code_of(tell_preloaded, BROOD_NO_ARGS), 1);
+	ck_assert_int_eq(code_of(tell_preloaded, BROOD_NO_ARGS), 1);
+	ck_assert_int_eq(brood_set_forkserver_preload(NULL), -EALREADY);
+	brood_finish();
+	ck_assert_int_eq(brood_set_forkserver_preload(NULL), 0);
+	ck_assert_int_eq(code_of(tell_preloaded, BROOD_NO_ARGS), 100);
+}
+END_TEST
+
 /* More than it may have open by the limit of the time when it was started. */
 START_TEST(a_server_has_room_for_many)
 {
@@ -1529,6 +1556,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 	}
 	if (make == make_for_forkserver) {
 		tcase_add_test(given, siblings_leave_no_descriptors);
+		tcase_add_test(given, the_server_calls_a_function_first);
 		tcase_add_test(given, a_server_has_room_for_many);
 		tcase_add_test(end, a_killed_server_is_started_again);
 		tcase_add_test(end, servers_may_be_killed_at_any_moment);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -27,6 +28,12 @@ enum { CHANNEL, TOLD, FOLDER, OUT, ERR, MOST };
 struct request {
 	uint32_t has; /* bits */
 	pid_t group;  /* that the child joins */
+};
+
+/* What the owner says first of all; with it comes the lifeline. */
+struct welcome {
+	bool preloads;
+	struct bri_function preload;
 };
 
 /* What the server says first of a child, with its pidfd. */
@@ -54,8 +61,14 @@ static void forget(struct bri_family *family)
 static int begin(struct bri_family *family, const struct bri_image *image, brood_fail *fail)
 {
 	bri_cleanup(bri_closep) int theirs = -1, lifeline = -1;
-	int r;
+	struct welcome welcome = { .preloads = family->preload != NULL };
+	int r = 0;
 
+	if (welcome.preloads)
+		r = bri_function_name((const void *)(uintptr_t)family->preload, &welcome.preload,
+				      fail);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&family->lock);
 	r = bri_family_tie(family);
 	if (r == 0) {
@@ -68,7 +81,7 @@ static int begin(struct bri_family *family, const struct bri_image *image, brood
 	if (r < 0)
 		return bri_fail(fail, "server", r, NULL);
 	/* It is there when the server looks for it. */
-	r = bri_send_fds(family->control, "l", 1, &lifeline, 1);
+	r = bri_send_fds(family->control, &welcome, sizeof(welcome), &lifeline, 1);
 	if (r == 0)
 		r = bri_image_start(image, theirs, true, fail, &family->server);
 	else
@@ -166,6 +179,30 @@ void bri_server_stop(struct bri_family *family)
 	pthread_mutex_lock(&family->server_lock);
 	forget(family);
 	pthread_mutex_unlock(&family->server_lock);
+}
+
+int brood_set_forkserver_preload(void (*call)(void))
+{
+	struct bri_family *family = bri_family();
+	struct bri_function function;
+	struct bri_image image;
+	int r = 0;
+
+	if (family == NULL)
+		return -ENOMEM;
+	if (call != NULL)
+		r = bri_function_name((const void *)(uintptr_t)call, &function, NULL);
+	if (r == 0 && call != NULL)
+		r = bri_image_choose(&function, &image, NULL);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&family->server_lock);
+	if (family->server == NULL)
+		family->preload = call;
+	else
+		r = -EALREADY;
+	pthread_mutex_unlock(&family->server_lock);
+	return r;
 }
 
 /* ---- the server */
@@ -301,21 +338,35 @@ static void have_room(struct server *server)
 	(void)setrlimit(RLIMIT_NOFILE, &all);
 }
 
+static void preload(const struct bri_function *function)
+{
+	brood_fail fail = { .step = NULL };
+	void *found;
+
+	if (bri_function_find(function, &found, &fail) < 0) {
+		dprintf(STDERR_FILENO, "brood: preload: %s\n", fail.text);
+		_exit(1);
+	}
+	((void (*)(void))(uintptr_t)found)();
+}
+
 void bri_server_run(int control)
 {
 	struct server server = { .control = control };
 	int fds[BRI_SOCKET_FDS];
 	struct pollfd events[2];
 	struct signalfd_siginfo drained;
+	struct welcome welcome;
 	sigset_t all;
-	char byte;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	signal(SIGCHLD, SIG_DFL);
-	if (bri_recv_fds(control, &byte, 1, fds) != 1)
+	if (bri_recv_fds(control, &welcome, sizeof(welcome), fds) != 1)
 		_exit(1);
 	bri_lifeline_arm(fds[0]);
+	if (welcome.preloads)
+		preload(&welcome.preload);
 	have_room(&server);
 	sigemptyset(&all);
 	sigaddset(&all, SIGCHLD);
