@@ -16,14 +16,25 @@
  *		return 0;
  *	}
  *
- * The process is forked: it has a copy of all memory and of all descriptors, runs the function, and ends with what that
- * returns as its exit status. Its arguments are brood/args.h's.
+ * The process is forked, unless said otherwise: it has a copy of all memory and of all descriptors, runs the function, and ends with what
+ * that returns as its exit status. Its arguments are brood/args.h's.
  *
+ * Methods  BROOD_START_FORK, as said. BROOD_START_SPAWN: a program of its own, which shares nothing with this one but stdout, stderr
+ *          and the arguments; threads do not matter to it, and it costs the start-up of a program. It is this program
+ *          again, if its main() calls brood_init() as the first thing: there that call does not return but runs the
+ *          function. In a program that does not (a script's interpreter) the function has to be in a shared library, which
+ *          the helper program brood-loader loads. It is found by the build id of its object and its place in it: never
+ *          another one. The new process has its parent's environment and working directory of the time of its start.
+ *          BROOD_START_FORKSERVER: a fork of such a program, a server that waits for nothing else: as safe beside threads, and far
+ *          cheaper from the second start on. It is started with the first, ends with this process or in brood_finish(), and is
+ *          started again if it was killed; who it had forked goes on then, and its end is BROOD_LOST unless it ended in order. Limits,
+ *          environment and the like are those of the server's start, but directory, stdout and stderr are those of now. The
+ *          new process's getppid() is the server; brood_parent_process() is who started it.
  * Start    A process that is in hand was started, once and by its owner: what Python's start() can do wrong cannot
  *          be done. stdout and stderr are flushed beforehand (not one that another thread holds; what is in
  *          that buffer the child forgets). In the child stdin is /dev/null, the thread's name is the
- *          process's, the signal mask is the caller's. Descriptors stay open, close-on-exec ones too: what refers
- *          to them is in the memory that it has a copy of. Hooks of brood_register_after_fork() run, then the function.
+ *          process's, the signal mask is the caller's. In a fork descriptors stay open, close-on-exec ones too: what refers
+ *          to them is in the memory that it has a copy of; hooks of brood_register_after_fork() run, then the function.
  * Threads  fork(2) copies one thread. In a program that has more, locks of the others would stay locked in the
  *          child: it is refused (-ENOTSUP), unless .fork_with_threads says that the function calls nothing that
  *          takes such locks. (The C library's own, malloc and stdio, are safe.)
@@ -65,8 +76,10 @@ typedef int brood_process_target(const brood_args *args);
 
 /** How a process is started. */
 typedef enum brood_start_method {
-	BROOD_START_DEFAULT = 0, /* as yet: fork */
-	BROOD_START_FORK
+	BROOD_START_DEFAULT = 0, /* what brood_set_start_method() said, else fork */
+	BROOD_START_FORK,
+	BROOD_START_SPAWN,     /* a program of its own, which shares nothing with this one */
+	BROOD_START_FORKSERVER /* a fork of such a program, which waits for this */
 } brood_start_method;
 
 typedef enum brood_daemon {
@@ -93,12 +106,17 @@ typedef struct brood_process_opts {
 
 /** Start a process that runs `target` with `args`: BROOD_ARGS(…) or BROOD_NO_ARGS.
  * Returns: 0, and a handle with one reference in *ret_process. With limits, nice or cpus it returns when the child has
- *          set them.
+ *          set them; by other methods than fork, when it is about to call the function.
  * Errors:  opts->fail names the step. -EINVAL "target", "method", "name": empty, "rlimit": soft above
  *          hard, "cpus"; -ENAMETOOLONG "name"; "args": an argument is none, its text says which and why: -EFAULT,
  *          memory in no segment; -EINVAL, -EBADF, -EBUSY, -EILSEQ; -ENOTSUP "fork": other threads run, and
  *          .fork_with_threads is not set; -EPERM "start": from a hook of brood_register_after_fork(); -ELOOP "depth": too deep; -EAGAIN, -ENOMEM "fork"; -EMFILE, -ENFILE,
  *          -ENOENT (no /proc), -ENOSYS "lifeline", "stdin", "pidfd"; -EPERM, -EINVAL "nice", "rlimit", "cpus".
+ *          By other methods than fork also -ENOTSUP "method": neither does main() call brood_init(), nor is the function in a
+ *          shared library; "function": its object has no build id; -ENOENT, -ESTALE "function": the library is gone, or another build by now;
+ *          -ENOENT "loader": brood-loader is missing; -EPROTO "version": the library was replaced meanwhile;
+ *          "channel": the new process ended before its function; "server": what fork(2) said there, -EMFILE: it has no room
+ *          for more; what brood_spawn() says. In a process that has not begun its own function: -EPERM "start".
  *          Nothing is left behind, and nothing of the function ran.
  * Owns:    the caller, until brood_process_unref(). Arguments stay the caller's.
  * Safe:    threads (see above), processes; not in a signal handler. */
@@ -106,9 +124,9 @@ BROOD_API int brood_process_start(brood_process_target *target, const brood_obje
 				  const brood_process_opts *opts, brood_process **ret_process);
 
 /** The same of an object: what is a subclass of Process with a run() in Python. run(self, args) is what runs; `self` is memory
- * of this process, of which the child has a copy.
+ * of this process, of which the child has a copy: by fork.
  * Returns: 0, and a handle with one reference in *ret_process.
- * Errors:  as brood_process_start().
+ * Errors:  as brood_process_start(); -ENOTSUP "method": not by fork.
  * Owns:    the caller, until brood_process_unref().
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API int brood_process_start_run(int (*run)(void *self, const brood_args *args), void *self,
@@ -271,8 +289,8 @@ BROOD_API int brood_cpu_count(void);
 /* ---- who am I
  *
  * The main process is the one in which libbrood was loaded. All that descends from it by fork, by brood or by anybody else, is not;
- * a program that is exec'ed is the main process of its own; one that forks itself away from its terminal,
- * daemon(3), is a fork. It does not depend on names, and nothing changes it. */
+ * a program that is exec'ed is the main process of its own (but one that was started by brood_process_start()); one that forks
+ * itself away from its terminal, daemon(3), is a fork. It does not depend on names, and nothing changes it. */
 
 /** Whether this is the main process.
  * Returns: true or false. Errors: none.
@@ -310,16 +328,40 @@ BROOD_API brood_process *brood_ancestor_process(int depth);
 
 /* ---- beginnings and ends */
 
-/** For a program's main(): from now on exit(3) and returning from main() call brood_finish(). Libraries do not call it.
- * Again is fine.
+/** Say by which means processes are started whose options do not: once, early in main(), since it is the program's to say, and no
+ * library's. Processes that are started have it from their parent. `force`: also if it was said before; then
+ * BROOD_START_DEFAULT takes it back.
+ * Returns: 0. Errors: -EINVAL: no method; -EALREADY: it was said, and `force` is not set.
+ * Owns:    nothing.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API int brood_set_start_method(brood_start_method method, bool force);
+
+/** Have each server of BROOD_START_FORKSERVER that this process starts from now on call `call` before anything else, once: what it
+ * loads there, all processes that it forks have. It must start no thread. NULL: nothing more.
+ * Returns: 0. Errors: -ENOTSUP: no new process can find it: it is in a program that did not call brood_init(), or its object has
+ *          no build id; -EINVAL: no function; -ENOENT: brood-loader is missing; -EALREADY: the server is there: call
+ *          brood_finish() first, or come earlier; -ENOMEM.
+ * Owns:    nothing.
+ * Safe:    threads, processes; not in a signal handler. */
+BROOD_API int brood_set_forkserver_preload(void (*call)(void));
+
+/** By which means they are started now.
+ * Returns: it, never BROOD_START_DEFAULT. Errors: none.
+ * Owns:    nothing.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API brood_start_method brood_get_start_method(void);
+
+/** For a program's main(), as the first thing: from now on exit(3) and returning from main() call brood_finish(). In a process that was
+ * started by spawn or forkserver it runs the function, and does not return; what is wrong with such a start is said on stderr, and the
+ * process ends with status 1. Libraries do not call it. Again is fine.
  * Returns: 0. Errors: -ENOMEM.
  * Owns:    nothing.
  * Safe:    threads; not in a signal handler. */
 BROOD_API int brood_init(void);
 
 /** End what belongs to this process, in Python's order: finalizers of priority 0 and more, daemons get SIGTERM (and SIGKILL if
- * they do not heed it in ten seconds), the other children are waited for, the remaining finalizers. Processes of
- * brood do it when they end.
+ * they do not heed it in ten seconds), the other children are waited for, the server of BROOD_START_FORKSERVER, the
+ * remaining finalizers. Processes of brood do it when they end.
  * Returns: 0. Errors: none.
  * Owns:    nothing.
  * Safe:    threads, one at a time; not in a signal handler. */

@@ -39,6 +39,7 @@ struct brood_child {
 	pid_t pid;                  /* the program */
 	uint64_t generation;        /* of the process that made the handle */
 	int control;                /* to the container helper; -1: not contained */
+	int told;                   /* from who reaps it; -1: that is us */
 	int streams[3];
 	bool own_group;
 	bool reaping; /* a thread is in reap_in_kernel() */
@@ -448,9 +449,7 @@ static int own_folder(char folder[PATH_MAX])
 	return 0;
 }
 
-/* Finds the helper relative to the library (a build tree, lib/, lib/<triplet>/, bin/), then where
- * it was meant to be installed. */
-static int find_helper(char *path, size_t size)
+int bri_find_helper(const char *name, char *path, size_t size)
 {
 	static const char *const beside[] = { "../helpers", "../libexec/brood",
 					      "../../libexec/brood" };
@@ -458,11 +457,10 @@ static int find_helper(char *path, size_t size)
 
 	if (own_folder(folder) == 0)
 		for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++)
-			if (snprintf(path, size, "%s/%s/brood-container", folder, beside[i]) <
-				    (int)size &&
+			if (snprintf(path, size, "%s/%s/%s", folder, beside[i], name) < (int)size &&
 			    access(path, X_OK) == 0)
 				return 0;
-	if (snprintf(path, size, "%s/brood-container", BROOD_LIBEXEC_DIR) >= (int)size)
+	if (snprintf(path, size, "%s/%s", BROOD_LIBEXEC_DIR, name) >= (int)size)
 		return -ENAMETOOLONG;
 	return access(path, X_OK) == 0 ? 0 : -errno;
 }
@@ -532,7 +530,7 @@ static int plan_contain(struct plan *plan)
 	plan->helper = malloc(PATH_MAX);
 	if (plan->helper == NULL)
 		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
-	r = find_helper(plan->helper, PATH_MAX);
+	r = bri_find_helper("brood-container", plan->helper, PATH_MAX);
 	if (r < 0)
 		return bri_fail(plan->opts->fail, "container", r, "%s", plan->helper);
 	control = plan_control(plan);
@@ -678,6 +676,7 @@ brood_child *bri_child_new(void)
 			.process = { .pidfd = -1 },
 			.generation = bri_self_generation(),
 			.control = -1,
+			.told = -1,
 			.streams = { -1, -1, -1 },
 			.record = { .started_ns = brood_now() },
 		};
@@ -688,6 +687,12 @@ void bri_child_adopt(brood_child *child, const struct bri_process *process)
 {
 	child->process = *process;
 	child->pid = process->pid;
+}
+
+void bri_child_adopt_far(brood_child *child, const struct bri_process *process, int told)
+{
+	bri_child_adopt(child, process);
+	child->told = told;
 }
 
 int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_child **ret_child)
@@ -777,6 +782,30 @@ static void read_contained_end(brood_child *child)
 	} while (r == 0);
 }
 
+#define TELLING BROOD_SEC /* that who reaps a child has for saying how it ended */
+
+/* The record of a child that is another's, once it has ended. Returns 0 or -EAGAIN. */
+static int read_told(brood_child *child)
+{
+	brood_exit record;
+	int r;
+
+	if (bri_wait_readable(child->process.pidfd, 0) < 0)
+		return -EAGAIN;
+	if (bri_wait_readable(child->told, bri_deadline(TELLING)) < 0)
+		return -EAGAIN;
+	r = bri_recv(child->told, &record, sizeof(record), MSG_DONTWAIT);
+	if (r == 0) {
+		record.started_ns = child->record.started_ns;
+		child->record = record;
+	} else {
+		child->record.kind = BROOD_LOST;
+	}
+	child->record.ended_ns = brood_now();
+	child->ended = true;
+	return 0;
+}
+
 /* Reaps what has ended; with the lock held. Returns 0 or -EAGAIN. */
 static int reap(brood_child *child)
 {
@@ -784,6 +813,8 @@ static int reap(brood_child *child)
 
 	if (child->ended)
 		return 0;
+	if (child->told >= 0)
+		return read_told(child);
 	r = bri_process_reap(&child->process, &child->record);
 	if (r == -EAGAIN)
 		return r;
@@ -841,7 +872,7 @@ int brood_child_wait(brood_child *child, int64_t timeout_ns, brood_exit *ret_exi
 		return r;
 	deadline = bri_deadline(timeout_ns);
 	if (deadline == BROOD_FOREVER && !child->own_group && child->control < 0 &&
-	    reap_in_kernel(child))
+	    child->told < 0 && reap_in_kernel(child))
 		deadline = 0;
 	for (;;) {
 		/* "Just look" goes straight to the kernel's answer. */
@@ -958,6 +989,7 @@ brood_child *brood_child_free(brood_child *child)
 	for (int i = 0; i < 3; i++)
 		bri_closep(&child->streams[i]);
 	bri_closep(&child->control);
+	bri_closep(&child->told);
 	bri_closep(&child->process.pidfd);
 	pthread_cond_destroy(&child->reaped);
 	pthread_mutex_destroy(&child->lock);

@@ -13,4 +13,12 @@ brood_child *bri_child_new(void);
  * a child whose status somebody else took: it has ended, and is BROOD_LOST. */
 void bri_child_adopt(brood_child *child, const struct bri_process *process);
 
+/* The same of a child of another process: who reaps it sends the record (a brood_exit) on the socket `told`, which the
+ * handle owns from now on. When that ends without one the child is BROOD_LOST. */
+void bri_child_adopt_far(brood_child *child, const struct bri_process *process, int told);
+
+/* Finds a helper program relative to the library (a build tree, lib/, lib/<triplet>/, bin/), then where it was meant to be
+ * installed. Returns 0 or -errno, with the last place that was looked at in `path`. */
+int bri_find_helper(const char *name, char *path, size_t size);
+
 #endif

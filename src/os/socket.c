@@ -1,7 +1,11 @@
 #include "os/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 int bri_socketpair(int *ret_a, int *ret_b)
 {
@@ -40,4 +44,92 @@ int bri_recv(int fd, void *data, size_t size, int flags)
 	if (n == 0)
 		return -EPIPE;
 	return (size_t)n == size ? 0 : -EPROTO;
+}
+
+union control {
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(sizeof(int) * BRI_SOCKET_FDS)];
+};
+
+int bri_send_fds(int fd, const void *data, size_t size, const int *fds, size_t n)
+{
+	struct iovec body = { (void *)(uintptr_t)data, size };
+	union control control = { .bytes = { 0 } };
+	struct msghdr message = { .msg_iov = &body, .msg_iovlen = 1 };
+	ssize_t sent;
+
+	if (n > 0) {
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * n); /* musl's type */
+		memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * n);
+		message.msg_control = &control;
+		message.msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * n);
+	}
+	do
+		sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		return errno == ECONNRESET ? -EPIPE : -errno;
+	return 0;
+}
+
+/* All that came along. Returns how many. */
+static size_t take_fds(struct msghdr *message, int fds[BRI_SOCKET_FDS])
+{
+	size_t n = 0;
+
+	for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = CMSG_NXTHDR(message, at))
+		if (at->cmsg_level == SOL_SOCKET && at->cmsg_type == SCM_RIGHTS) {
+			size_t size = at->cmsg_len - CMSG_LEN(0);
+
+			memcpy(fds + n, CMSG_DATA(at), size);
+			n += size / sizeof(int);
+		}
+	return n;
+}
+
+static int lift(int *fd)
+{
+	int above;
+
+	if (*fd > 2)
+		return 0;
+	above = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
+	if (above < 0)
+		return -errno;
+	close(*fd);
+	*fd = above;
+	return 0;
+}
+
+int bri_recv_fds(int fd, void *data, size_t size, int fds[BRI_SOCKET_FDS])
+{
+	struct iovec body = { data, size };
+	union control control;
+	struct msghdr message = { .msg_iov = &body,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	ssize_t got;
+	size_t n;
+	int r = 0;
+
+	do
+		got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC);
+	while (got < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (got < 0)
+		return -errno;
+	n = take_fds(&message, fds);
+	if (got == 0)
+		r = -EPIPE;
+	else if ((size_t)got != size)
+		r = -EPROTO;
+	else if (message.msg_flags & MSG_CTRUNC)
+		r = -EMFILE; /* there was no room for all */
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = lift(&fds[i]);
+	for (size_t i = 0; r < 0 && i < n; i++)
+		close(fds[i]);
+	return r < 0 ? r : (int)n;
 }

@@ -15,4 +15,14 @@ int bri_send(int fd, const void *data, size_t size);
  * message of another size; -EAGAIN: none yet, when `flags` has MSG_DONTWAIT. */
 int bri_recv(int fd, void *data, size_t size, int flags);
 
+/* How many descriptors a message can carry. */
+#define BRI_SOCKET_FDS 64
+
+/* The same with up to BRI_SOCKET_FDS descriptors. */
+int bri_send_fds(int fd, const void *data, size_t size, const int *fds, size_t n);
+
+/* Receives one message of exactly `size` bytes and what comes along: close-on-exec, each above 2, so that none is taken for a
+ * standard stream. Returns how many, or as bri_recv() does; with an error there are none. */
+int bri_recv_fds(int fd, void *data, size_t size, int fds[BRI_SOCKET_FDS]);
+
 #endif

@@ -21,9 +21,11 @@
 #include "base/cleanup.h"
 #include "child/result.h"
 #include "os/fd.h"
+#include "proc/function.h"
 
 #define MODULES 64
 #define STACK ((size_t)64 << 10)
+#define PROGRAM "/proc/self/exe" /* the parent's as well */
 
 /* The objects of this process. */
 static struct module {
@@ -34,34 +36,13 @@ static struct module {
 } modules[MODULES];
 static size_t n_modules;
 
+const char *bri_crash_program = PROGRAM;
+
 static struct bri_crash *target;
 static pid_t owner; /* what it forks by itself has the handlers, and no word in this */
 static char stack[STACK] __attribute__((aligned(16)));
 
 /* ---- before the fork */
-
-static void find_id(struct module *module, const ElfW(Phdr) * header)
-{
-	const char *at = (const char *)(module->base + header->p_vaddr),
-		   *end = at + header->p_memsz;
-
-	while (end - at >= (ptrdiff_t)sizeof(ElfW(Nhdr))) {
-		const ElfW(Nhdr) *note = (const void *)at;
-		size_t name = (note->n_namesz + 3u) & ~3u, body = (note->n_descsz + 3u) & ~3u;
-
-		at += sizeof(*note);
-		if ((size_t)(end - at) < name + body)
-			return;
-		if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 &&
-		    memcmp(at, "GNU", 4) == 0) {
-			module->id = (const uint8_t *)at + name;
-			module->id_size =
-				note->n_descsz < BRI_CRASH_ID ? note->n_descsz : BRI_CRASH_ID;
-			return;
-		}
-		at += name + body;
-	}
-}
 
 /* Objects that have come and gone since the program began; the table is of that moment. */
 static unsigned long long table_adds, table_subs;
@@ -84,12 +65,11 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *first)
 	*module = (struct module){ .base = info->dlpi_addr,
 				   .start = UINTPTR_MAX,
 				   .path = info->dlpi_name };
+	module->id_size = bri_build_id_of(info, &module->id);
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
 		uintptr_t start = module->base + header->p_vaddr;
 
-		if (header->p_type == PT_NOTE && module->id == NULL)
-			find_id(module, header);
 		if (header->p_type != PT_LOAD)
 			continue;
 		module->start = start < module->start ? start : module->start;
@@ -104,6 +84,7 @@ static int add_module(struct dl_phdr_info *info, size_t size, void *first)
 
 static void note_frame(struct bri_frame_record *frame, uintptr_t address)
 {
+	const char *path;
 	size_t length;
 
 	frame->offset = address;
@@ -114,16 +95,13 @@ static void note_frame(struct bri_frame_record *frame, uintptr_t address)
 			continue;
 		frame->offset = address - module->base;
 		frame->id_size = (uint8_t)module->id_size;
-		if (module->id != NULL)
+		if (module->id_size > 0)
 			memcpy(frame->id, module->id, module->id_size);
-		length = strlen(module->path);
-		if (length == 0) { /* the program itself */
-			memcpy(frame->object, "/proc/self/exe", sizeof("/proc/self/exe"));
-			return;
-		}
+		path = module->path[0] != '\0' ? module->path : bri_crash_program;
+		length = strlen(path);
 		if (length >= sizeof(frame->object))
 			length = sizeof(frame->object) - 1;
-		memcpy(frame->object, module->path + strlen(module->path) - length, length + 1);
+		memcpy(frame->object, path + strlen(path) - length, length + 1);
 		return;
 	}
 }
@@ -342,9 +320,9 @@ static const char *object_name(const struct bri_frame_record *frame, char path[2
 {
 	ssize_t n;
 
-	if (strcmp(frame->object, "/proc/self/exe") != 0)
+	if (strcmp(frame->object, PROGRAM) != 0)
 		return frame->object;
-	n = readlink("/proc/self/exe", path, 255);
+	n = readlink(PROGRAM, path, 255);
 	path[n > 0 ? n : 0] = '\0';
 	return path;
 }
@@ -374,8 +352,8 @@ int bri_crash_frames(const struct bri_crash *crash, char *buf, size_t size)
 		size_t room = to != NULL ? size - (size_t)at : 0;
 
 		frame.object[sizeof(frame.object) - 1] = '\0';
-		if (frame.id_size > BRI_CRASH_ID)
-			frame.id_size = BRI_CRASH_ID;
+		if (frame.id_size > BRI_BUILD_ID)
+			frame.id_size = BRI_BUILD_ID;
 		name_of(&frame, i > 0, name, sizeof(name));
 		if (name[0] != '\0')
 			at += snprintf(to, room, "#%u %s (%s)\n", i, name,

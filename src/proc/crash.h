@@ -11,11 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proc/function.h"
+
 #define BRI_CRASH_FRAMES 32
-#define BRI_CRASH_ID 20
 
 struct bri_frame_record {
-	uint8_t id[BRI_CRASH_ID]; /* zeroes: the object has none */
+	uint8_t id[BRI_BUILD_ID]; /* zeroes: the object has none */
 	uint8_t id_size;
 	uint64_t
 		offset; /* of the return address in the object, as its symbols count; in none: the address itself */
@@ -32,6 +33,9 @@ struct bri_crash {
 
 /* In a parent, before it forks, by one thread at a time: what the handler needs and cannot get by itself. */
 void bri_crash_prepare(void);
+
+/* The path of the program, where that is not the parent's; set before bri_crash_arm(). */
+extern const char *bri_crash_program;
 
 /* In a child: from now on a signal that ends it leaves its traces in *crash. Only where the disposition is the default. */
 void bri_crash_arm(struct bri_crash *crash);

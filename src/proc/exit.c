@@ -15,7 +15,9 @@
 #include "os/clock.h"
 #include "os/self.h"
 #include "proc/family.h"
+#include "proc/image.h"
 #include "proc/log.h"
+#include "proc/server.h"
 
 #define GRACE (10 * BROOD_SEC) /* that a daemon has to heed SIGTERM */
 
@@ -140,6 +142,7 @@ int brood_finish(void)
 		return 0;
 	run_finalizers(family, 0);
 	end_children(family);
+	bri_server_stop(family);
 	run_finalizers(family, INT32_MIN);
 	return 0;
 }
@@ -158,6 +161,7 @@ int brood_init(void)
 {
 	uint64_t own = bri_self_generation();
 
+	bri_image_begin();
 	if (bri_family() == NULL)
 		return -ENOMEM;
 	if (atomic_exchange(&host, own) == own)
@@ -174,6 +178,9 @@ void bri_end(int status)
 	brood_log(BROOD_LOG_INFO, "process exiting with exitcode %d", status & 0xff);
 	(void)fflush(stdout);
 	(void)fflush(stderr);
+	/* For a parent that cannot be told otherwise. */
+	if (bri_family()->far)
+		atomic_store(&bri_family()->record->left, 256 + ((uint32_t)status & 0xff));
 	_exit(status & 0xff);
 }
 

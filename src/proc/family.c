@@ -131,7 +131,8 @@ struct bri_family *bri_family_new(void)
 	if (family == NULL)
 		return NULL;
 	pthread_mutex_init(&family->lock, NULL);
-	family->hold = family->watch = family->pidfd = -1;
+	pthread_mutex_init(&family->server_lock, NULL);
+	family->hold = family->watch = family->pidfd = family->control = -1;
 	return family;
 }
 
@@ -171,13 +172,22 @@ struct bri_family *bri_family(void)
 	return found;
 }
 
-void bri_family_enter(struct bri_family *family)
+void bri_family_enter(struct bri_family *family, const brood_process *as)
 {
 	struct bri_family *parents = atomic_load(&current);
+	brood_process *self = family->self;
 
-	family->generation = bri_self_generation();
+	self->generation = family->generation = bri_self_generation();
+	self->pid = getpid();
+	self->parent = as->parent;
+	self->daemon = as->daemon;
+	self->depth = as->depth;
+	memcpy(self->name, as->name, sizeof(self->name));
+	memcpy(self->path, as->path, sizeof(self->path));
+	family->record = as->record;
+	family->far = as->far;
 	family->parents = parents;
-	family->after_fork = parents->after_fork;
+	family->after_fork = parents != NULL ? parents->after_fork : NULL;
 	atomic_store(&current, family);
 }
 
@@ -192,6 +202,28 @@ struct bri_record *bri_record_take(struct bri_family *family)
 	record = mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
 	return record != MAP_FAILED ? record : NULL;
+}
+
+/* Sealed: a child that cut it short would have the parent die of a SIGBUS. */
+int bri_record_new(struct bri_record **ret_record, int *ret_fd)
+{
+	int fd = memfd_create("brood-record", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
+	struct bri_record *record;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, sizeof(*record)) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+		record = mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (record != MAP_FAILED) {
+			*ret_record = record;
+			*ret_fd = fd;
+			return 0;
+		}
+	}
+	r = -errno;
+	close(fd);
+	return r;
 }
 
 void bri_record_give(struct bri_family *family, struct bri_record *record)
@@ -220,6 +252,7 @@ static void let_go(void)
 	if (family != NULL) {
 		bri_closep(&family->hold);
 		bri_closep(&family->watch);
+		bri_closep(&family->control);
 	}
 }
 

@@ -17,6 +17,8 @@
 /* What a child leaves with its parent, in memory that both have. */
 struct bri_record {
 	_Atomic(uint32_t) failed; /* set when the rest is there */
+	_Atomic(uint32_t)
+		left; /* it has ended in order: its status, and 256; only of one that is `far` */
 	int32_t error;
 	char step[16], text[240];
 	struct bri_crash crash;
@@ -40,6 +42,7 @@ struct brood_process {
 	char name[BROOD_PROCESS_NAME_MOST + 1];
 	brood_child *child;        /* BRI_CHILD */
 	struct bri_record *record; /* … */
+	bool far;                  /* … that shares no memory but the record */
 	int pidfd; /* BRI_ANCESTOR; -ESRCH: gone before we could look; else it cannot be told */
 	brood_process *before, *after; /* children: oldest first */
 };
@@ -67,14 +70,20 @@ struct bri_family {
 	bool starting;               /* … whose function has not begun */
 	struct bri_record *spare[BRI_SPARE]; /* for the next children */
 	unsigned n_spare;
+	bool far;                    /* it shares no memory with its parent but the record */
+	pthread_mutex_t server_lock; /* of the server; taken before `lock` */
+	brood_child *server;         /* NULL: none */
+	int control;                 /* … */
+	void (*preload)(void);       /* … */
 };
 
 /* That of this process; NULL: no memory. */
 struct bri_family *bri_family(void);
 
-/* In a child that brood has just forked: a new one, made beforehand by bri_family_new(). */
+/* In a child that brood has just made: a new one, with a handle of its own, made beforehand by bri_family_new(). `as` is
+ * the parent's handle of it, or one like that. */
 struct bri_family *bri_family_new(void);
-void bri_family_enter(struct bri_family *family);
+void bri_family_enter(struct bri_family *family, const brood_process *as);
 void bri_family_free(struct bri_family *family);
 
 /* Under the lock: gets ready for one child more. Returns 0 or -errno. */
@@ -88,6 +97,10 @@ int bri_above_stdio(int fd);
 
 /* Under the lock: a record for a child; NULL: no memory. */
 struct bri_record *bri_record_take(struct bri_family *family);
+
+/* A record for a child that shares no memory, with the descriptor of its memory; bri_record_give() is not for it. Returns 0
+ * or -errno. */
+int bri_record_new(struct bri_record **ret_record, int *ret_fd);
 
 /* Gives it back, when its child has ended. */
 void bri_record_give(struct bri_family *family, struct bri_record *record);

@@ -20,6 +20,11 @@ int brood_log_to_stderr(int level)
 	return atomic_exchange(&least, level);
 }
 
+int bri_log_level(void)
+{
+	return atomic_load(&least);
+}
+
 static const char *name_of(int level, char *buf, size_t size)
 {
 	switch (level) {

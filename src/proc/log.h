@@ -7,4 +7,7 @@
 /* "Process NAME: TEXT", whatever the level. */
 void bri_log_failure(const char *text);
 
+/* What brood_log_to_stderr() was told last. */
+int bri_log_level(void);
+
 #endif

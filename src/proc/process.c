@@ -32,17 +32,26 @@
 #include "os/fd.h"
 #include "os/process.h"
 #include "os/self.h"
+#include "os/socket.h"
 #include "proc/args.h"
 #include "proc/family.h"
+#include "proc/image.h"
 #include "proc/log.h"
+#include "proc/order.h"
+#include "proc/server.h"
+#include "proc/settings.h"
 
-enum setting { NICE, RLIMIT, MEMORY, CPUS };
-static const char *const setting_names[] = { "nice", "rlimit", "rlimit", "cpus" };
-
-/* What a child says of a setting that was refused. */
+/* What a child says of a setting that was refused. The step is a constant of the program, and the child the same program. */
 struct refusal {
-	enum setting setting;
+	const char *step;
 	int error;
+};
+
+struct far {
+	struct bri_function function;
+	struct bri_image image;
+	struct bri_order order;
+	int record, channel, theirs;
 };
 
 struct plan {
@@ -55,8 +64,11 @@ struct plan {
 	struct bri_family *family, *theirs;
 	brood_process *process;
 	char own_name[BROOD_PROCESS_NAME_MOST + 1]; /* the parent's */
-	cpu_set_t *cpus;                            /* owned */
-	size_t cpus_size;
+	struct bri_settings settings;
+	cpu_set_t *cpus; /* owned */
+	brood_start_method method;
+	uint32_t ordinal;
+	struct far *far;               /* owned; of a child that shares no memory */
 	int lifeline, null, said, say; /* said, say: the pipe for a refusal */
 	bool tied, purge[2];           /* purge: stdout, stderr is in another thread's hands */
 	sigset_t mask;
@@ -69,7 +81,7 @@ static void free_record(brood_process *process)
 
 	if (record == NULL)
 		return;
-	if (process->generation == bri_self_generation())
+	if (!process->far && process->generation == bri_self_generation())
 		bri_record_give(bri_family(), record);
 	else
 		munmap(record, sizeof(*record));
@@ -86,8 +98,20 @@ static void free_process(brood_process *process)
 	free(process);
 }
 
+static void free_far(struct far *far)
+{
+	if (far == NULL)
+		return;
+	bri_order_fini(&far->order);
+	bri_closep(&far->record);
+	bri_closep(&far->channel);
+	bri_closep(&far->theirs);
+	free(far);
+}
+
 static void plan_fini(struct plan *plan)
 {
+	free_far(plan->far);
 	bri_closep(&plan->lifeline);
 	bri_closep(&plan->null);
 	bri_closep(&plan->said);
@@ -125,11 +149,23 @@ static int plan_cpus(struct plan *plan)
 	plan->cpus = CPU_ALLOC(most + 1);
 	if (plan->cpus == NULL)
 		return bri_fail(opts->fail, "memory", ENOMEM, NULL);
-	plan->cpus_size = CPU_ALLOC_SIZE(most + 1);
-	CPU_ZERO_S(plan->cpus_size, plan->cpus);
+	plan->settings.cpus = plan->cpus;
+	plan->settings.cpus_size = CPU_ALLOC_SIZE(most + 1);
+	CPU_ZERO_S(plan->settings.cpus_size, plan->cpus);
 	for (size_t i = 0; i < opts->n_cpus; i++)
-		CPU_SET_S((size_t)opts->cpus[i], plan->cpus_size, plan->cpus);
+		CPU_SET_S((size_t)opts->cpus[i], plan->settings.cpus_size, plan->cpus);
 	return 0;
+}
+
+static int plan_settings(struct plan *plan)
+{
+	const brood_process_opts *opts = plan->opts;
+
+	plan->settings = (struct bri_settings){ .nice = opts->nice,
+						.rlimits = opts->rlimits,
+						.n_rlimits = opts->n_rlimits,
+						.max_memory = opts->max_memory };
+	return plan_cpus(plan);
 }
 
 /* The entries of /proc/self/task: two links of a folder, and one for each thread. */
@@ -152,6 +188,26 @@ static int check_threads(const struct plan *plan)
 		(unsigned long)tasks.st_nlink - 2);
 }
 
+/* What a child needs that shares no memory: a function that it can find, and a program to be. */
+static int plan_far(struct plan *plan)
+{
+	brood_fail *fail = plan->opts->fail;
+	int r;
+
+	if (plan->run != NULL)
+		return bri_fail(fail, "method", ENOTSUP,
+				"an object is memory of this process: only a fork has a copy");
+	plan->far = calloc(1, sizeof(*plan->far));
+	if (plan->far == NULL)
+		return bri_fail(fail, "memory", ENOMEM, NULL);
+	plan->far->order.memory = plan->far->record = -1;
+	plan->far->channel = plan->far->theirs = -1;
+	r = bri_function_name((const void *)(uintptr_t)plan->target, &plan->far->function, fail);
+	if (r < 0)
+		return r;
+	return bri_image_choose(&plan->far->function, &plan->far->image, fail);
+}
+
 static int check(struct plan *plan)
 {
 	const brood_process_opts *opts = plan->opts;
@@ -159,8 +215,14 @@ static int check(struct plan *plan)
 
 	if (plan->target == NULL && plan->run == NULL)
 		return bri_fail(opts->fail, "target", EINVAL, "no function");
-	if (opts->method != BROOD_START_DEFAULT && opts->method != BROOD_START_FORK)
+	if (opts->method < BROOD_START_DEFAULT || opts->method > BROOD_START_FORKSERVER)
 		return bri_fail(opts->fail, "method", EINVAL, "%d", (int)opts->method);
+	if (atomic_load(&bri_is_waiting))
+		return bri_fail(opts->fail, "start", EPERM,
+				"this process was started to run a function, and has not begun it: "
+				"brood_init() has to be the first that main() calls");
+	plan->method =
+		opts->method != BROOD_START_DEFAULT ? opts->method : brood_get_start_method();
 	r = opts->name != NULL ? check_name(opts->name, opts->fail) : 0;
 	if (r == 0)
 		r = bri_args_check(plan->args, opts->fail);
@@ -173,13 +235,8 @@ static int check(struct plan *plan)
 	if (bri_identity()->depth >= BROOD_PROCESS_DEPTH_MOST)
 		return bri_fail(opts->fail, "depth", ELOOP, "%d processes one in the other",
 				BROOD_PROCESS_DEPTH_MOST);
-	r = check_threads(plan);
-	return r < 0 ? r : plan_cpus(plan);
-}
-
-static bool has_settings(const brood_process_opts *opts)
-{
-	return opts->nice != 0 || opts->n_rlimits > 0 || opts->max_memory > 0 || opts->cpus != NULL;
+	r = plan->method == BROOD_START_FORK ? check_threads(plan) : plan_far(plan);
+	return r < 0 ? r : plan_settings(plan);
 }
 
 static bool is_daemon(const struct plan *plan)
@@ -188,25 +245,38 @@ static bool is_daemon(const struct plan *plan)
 							    plan->opts->daemon == BROOD_DAEMON_YES;
 }
 
+/* What a fork finds in its copy. */
+static int plan_copy(struct plan *plan)
+{
+	plan->theirs = bri_family_new();
+	if (plan->theirs == NULL)
+		return -ENOMEM;
+	plan->theirs->self = bri_process_new(BRI_SELF);
+	plan->process->child = bri_child_new();
+	if (plan->theirs->self == NULL || plan->process->child == NULL)
+		return -ENOMEM;
+	plan->process->record = bri_record_take(plan->family);
+	return plan->process->record != NULL ? 0 : -ENOMEM;
+}
+
 /* The handle, and what the child will be. */
 static int plan_process(struct plan *plan)
 {
 	const struct bri_identity *identity = bri_identity();
 	brood_process *process = bri_process_new(BRI_CHILD);
 	size_t at;
+	int r;
 
 	plan->identity = identity;
 	plan->process = process;
-	plan->theirs = bri_family_new();
-	if (process == NULL || plan->theirs == NULL)
+	plan->ordinal = ++plan->family->ordinals;
+	if (process == NULL)
 		return -ENOMEM;
-	plan->theirs->self = bri_process_new(BRI_SELF);
-	process->child = bri_child_new();
-	if (plan->theirs->self == NULL || process->child == NULL)
-		return -ENOMEM;
-	process->record = bri_record_take(plan->family);
-	if (process->record == NULL)
-		return -ENOMEM;
+	r = plan->far != NULL ? bri_record_new(&process->record, &plan->far->record) :
+				plan_copy(plan);
+	if (r < 0)
+		return r;
+	process->far = plan->far != NULL;
 	brood_process_name(plan->family->self, plan->own_name, sizeof(plan->own_name));
 	process->parent = getpid();
 	process->daemon = is_daemon(plan);
@@ -215,7 +285,7 @@ static int plan_process(struct plan *plan)
 	bri_identity_path(identity, identity->depth, process->path, sizeof(process->path));
 	at = strlen(process->path);
 	snprintf(process->path + at, sizeof(process->path) - at, "%s%u", at > 0 ? ":" : "",
-		 plan->family->ordinals + 1);
+		 plan->ordinal);
 	if (plan->opts->name != NULL)
 		snprintf(process->name, sizeof(process->name), "%s", plan->opts->name);
 	else
@@ -235,10 +305,12 @@ static int plan_descriptors(struct plan *plan)
 	plan->lifeline = bri_lifeline_open(plan->family);
 	if (plan->lifeline < 0)
 		return bri_fail(fail, "lifeline", plan->lifeline, "/proc/self/fd");
+	if (plan->far != NULL)
+		return 0;
 	plan->null = bri_open("/dev/null", O_RDONLY, 0);
 	if (plan->null < 0)
 		return bri_fail(fail, "stdin", plan->null, "/dev/null");
-	r = has_settings(plan->opts) ? bri_pipe(&plan->said, &plan->say) : 0;
+	r = bri_settings_any(&plan->settings) ? bri_pipe(&plan->said, &plan->say) : 0;
 	if (r == 0 && plan->say >= 0)
 		r = plan->say = bri_above_stdio(plan->say);
 	return r < 0 ? bri_fail(fail, "pipe", r, NULL) : 0;
@@ -261,43 +333,6 @@ static void flush(struct plan *plan)
 
 /* ---- the child */
 
-static int set_limit(int resource, uint64_t soft, uint64_t hard)
-{
-	/* What the kernel takes, in which no limit is UINT64_MAX. */
-	const uint64_t limit[2] = { soft, hard };
-
-	return syscall(SYS_prlimit64, 0, resource, limit, NULL) < 0 ? errno : 0;
-}
-
-static int set_nice(int by)
-{
-	errno = 0;
-	return nice(by) == -1 ? errno : 0;
-}
-
-static struct refusal set_all(const struct plan *plan)
-{
-	const brood_process_opts *opts = plan->opts;
-	struct refusal refusal = { .setting = NICE };
-
-	if (opts->nice != 0)
-		refusal.error = set_nice(opts->nice);
-	if (refusal.error == 0 && plan->cpus != NULL) {
-		refusal.setting = CPUS;
-		refusal.error = sched_setaffinity(0, plan->cpus_size, plan->cpus) < 0 ? errno : 0;
-	}
-	for (size_t i = 0; refusal.error == 0 && i < opts->n_rlimits; i++) {
-		refusal.setting = RLIMIT;
-		refusal.error = set_limit(opts->rlimits[i].resource, opts->rlimits[i].soft,
-					  opts->rlimits[i].hard);
-	}
-	if (refusal.error == 0 && opts->max_memory > 0) {
-		refusal.setting = MEMORY;
-		refusal.error = set_limit(RLIMIT_AS, opts->max_memory, opts->max_memory);
-	}
-	return refusal;
-}
-
 /* A word to the parent if it cannot be as it was asked for; the end of the pipe says that all went well. */
 static void settle(struct plan *plan)
 {
@@ -306,30 +341,12 @@ static void settle(struct plan *plan)
 	if (plan->say < 0)
 		return;
 	bri_closep(&plan->said);
-	refusal = set_all(plan);
-	if (refusal.error != 0) {
+	refusal.error = bri_settings_apply(&plan->settings, &refusal.step);
+	if (refusal.error < 0) {
 		(void)bri_write_quietly(plan->say, &refusal, sizeof(refusal));
 		_exit(1);
 	}
 	bri_closep(&plan->say);
-}
-
-static void enter_identity(struct plan *plan)
-{
-	brood_process *self = plan->theirs->self;
-
-	/* let_go() has closed the lifeline's ends; the pidfd stays, for us and ours to look at the parent. */
-	bri_identity_enter(plan->identity, plan->own_name, plan->family->pidfd,
-			   plan->family->ordinals, plan->process->name);
-	self->generation = bri_self_generation();
-	self->pid = getpid();
-	self->parent = plan->process->parent;
-	self->daemon = plan->process->daemon;
-	self->depth = plan->process->depth;
-	memcpy(self->name, plan->process->name, sizeof(self->name));
-	memcpy(self->path, plan->process->path, sizeof(self->path));
-	plan->theirs->record = plan->process->record;
-	bri_family_enter(plan->theirs);
 }
 
 static void take_streams(const struct plan *plan)
@@ -358,7 +375,10 @@ static void run_child(struct plan *plan)
 {
 	brood_args *args;
 
-	enter_identity(plan);
+	/* let_go() has closed the lifeline's ends; the pidfd stays, for us and ours to look at the parent. */
+	bri_identity_enter(plan->identity, plan->own_name, plan->family->pidfd, plan->ordinal,
+			   plan->process->name);
+	bri_family_enter(plan->theirs, plan->process);
 	if (!plan->opts->outlive)
 		bri_lifeline_arm(plan->lifeline);
 	else
@@ -405,7 +425,7 @@ static int hear(struct plan *plan)
 		return bri_fail(plan->opts->fail, "pipe", errno, NULL);
 	if (n != (ssize_t)sizeof(refusal))
 		return 0;
-	return bri_fail(plan->opts->fail, setting_names[refusal.setting], refusal.error, NULL);
+	return bri_fail(plan->opts->fail, refusal.step, refusal.error, NULL);
 }
 
 /* A pidfd of the child: it is ours and was not reaped, so the number is its. Unless it has ended and was reaped by
@@ -427,13 +447,12 @@ static int open_child(struct plan *plan, pid_t pid, struct bri_process *ret_proc
 	return 0;
 }
 
-static void adopt(struct plan *plan, const struct bri_process *child, brood_process **ret_process)
+static void adopt(struct plan *plan, brood_process **ret_process)
 {
 	brood_process *process = bri_take(plan->process);
 	struct bri_family *family = plan->family;
 
-	bri_child_adopt(process->child, child);
-	process->pid = child->pid;
+	process->pid = brood_child_pid(process->child);
 	process->before = family->last;
 	if (family->last != NULL)
 		family->last->after = process;
@@ -455,7 +474,6 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 	bri_crash_prepare();
 	flush(plan);
 	sigfillset(&all);
-	plan->family->ordinals++;
 	pthread_sigmask(SIG_SETMASK, &all, &plan->mask);
 	pid = fork();
 	r = -errno;
@@ -463,7 +481,6 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 		run_child(plan);
 	pthread_sigmask(SIG_SETMASK, &plan->mask, NULL);
 	if (pid < 0) {
-		plan->family->ordinals--;
 		return bri_fail(plan->opts->fail, "fork", r, NULL);
 	}
 	r = hear(plan);
@@ -478,8 +495,92 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 		undo(pid);
 		return r;
 	}
-	adopt(plan, &child, ret_process);
+	bri_child_adopt(plan->process->child, &child);
+	adopt(plan, ret_process);
 	return 0;
+}
+
+/* Another than there was: who waits at that sees its end. */
+static int make_channel(struct plan *plan)
+{
+	struct far *far = plan->far;
+	int r;
+
+	bri_closep(&far->channel);
+	bri_closep(&far->theirs);
+	r = bri_socketpair(&far->channel, &far->theirs);
+	return r < 0 ? bri_fail(plan->opts->fail, "channel", r, NULL) : 0;
+}
+
+static int make_order(struct plan *plan)
+{
+	const struct bri_order_facts facts = { .function = &plan->far->function,
+					       .args = plan->args,
+					       .settings = &plan->settings,
+					       .identity = plan->identity,
+					       .own_name = plan->own_name,
+					       .ordinal = plan->ordinal,
+					       .process = plan->process,
+					       .mask = &plan->mask,
+					       .pidfd = plan->family->pidfd,
+					       .lifeline = plan->lifeline,
+					       .record = plan->far->record };
+	int r = bri_order_make(&facts, plan->opts->fail, &plan->far->order);
+
+	return r < 0 ? r : make_channel(plan);
+}
+
+#define SERVERS 3 /* that may be killed in a row while they are asked */
+
+/* The process, which then waits for its order. */
+static int make_far(struct plan *plan)
+{
+	struct far *far = plan->far;
+	struct bri_process child;
+	int told, r;
+
+	if (plan->method == BROOD_START_SPAWN)
+		return bri_image_start(&far->image, far->theirs, false, plan->opts->fail,
+				       &plan->process->child);
+	plan->process->child = bri_child_new();
+	if (plan->process->child == NULL)
+		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
+	for (int i = 0; i < SERVERS; i++) {
+		r = bri_server_fork(plan->family, &far->image, far->theirs, plan->opts->fail,
+				    &child, &told);
+		if (r == 0)
+			bri_child_adopt_far(plan->process->child, &child, told);
+		if (r != -EPIPE)
+			return r;
+		r = make_channel(plan);
+		if (r < 0)
+			return r;
+	}
+	return bri_order_unheard(-EPIPE, plan->opts->fail);
+}
+
+/* Without the family's lock: a program takes its time, and may never call brood_init(). What is used of the family is
+ * there as long as the child counts as one. */
+static int spawn_child(struct plan *plan)
+{
+	struct far *far = plan->far;
+	struct bri_process child;
+	int r;
+
+	flush(plan);
+	pthread_sigmask(SIG_SETMASK, NULL, &plan->mask);
+	r = make_order(plan);
+	if (r == 0)
+		r = make_far(plan);
+	if (r < 0)
+		return r;
+	bri_closep(&far->theirs);
+	child = (struct bri_process){ .pid = brood_child_pid(plan->process->child),
+				      .pidfd = brood_child_pidfd(plan->process->child) };
+	r = bri_order_give(&far->order, far->channel, &child, plan->opts->fail);
+	if (r < 0)
+		(void)brood_child_stop(plan->process->child, 0, NULL);
+	return r;
 }
 
 static int start(struct plan *plan, brood_process **ret_process)
@@ -501,10 +602,19 @@ static int start(struct plan *plan, brood_process **ret_process)
 		bri_fail(plan->opts->fail, "memory", r, NULL);
 	else
 		r = plan_descriptors(plan);
-	if (r == 0)
+	if (r == 0 && plan->far == NULL) {
 		r = fork_child(plan, ret_process);
+	} else if (r == 0) {
+		pthread_mutex_unlock(&plan->family->lock);
+		r = spawn_child(plan);
+		pthread_mutex_lock(&plan->family->lock);
+		if (r == 0)
+			adopt(plan, ret_process);
+	}
 	if (plan->tied)
 		bri_family_untie(plan->family);
+	if (r < 0 && plan->ordinal > 0 && plan->family->ordinals == plan->ordinal)
+		plan->family->ordinals--;
 	pthread_mutex_unlock(&plan->family->lock);
 	return r;
 }
@@ -597,6 +707,20 @@ static int join_ancestor(const brood_process *process, int64_t timeout_ns)
 	return process->pidfd == -ESRCH ? 0 : process->pidfd;
 }
 
+/* Who would have told of its end was killed before: then it may have left a word itself. */
+static void correct(const brood_process *process, brood_exit *end)
+{
+	uint32_t left;
+
+	if (end == NULL || end->kind != BROOD_LOST || !process->far)
+		return;
+	left = atomic_load(&process->record->left);
+	if (left >= 256) {
+		end->kind = BROOD_EXITED;
+		end->value = (int)(left & 0xff);
+	}
+}
+
 int brood_process_join(brood_process *process, int64_t timeout_ns, brood_exit *ret_exit)
 {
 	int r = check_handle(process);
@@ -612,6 +736,8 @@ int brood_process_join(brood_process *process, int64_t timeout_ns, brood_exit *r
 		return r;
 	}
 	r = brood_child_wait(process->child, timeout_ns, ret_exit);
+	if (r == 0)
+		correct(process, ret_exit);
 	if (r == 0 && !atomic_load(&process->ended))
 		leave_family(process);
 	return r;
@@ -664,6 +790,8 @@ int brood_process_stop(brood_process *process, int64_t grace_ns, brood_exit *ret
 	if (process->role != BRI_CHILD)
 		return process->role == BRI_SELF ? -EDEADLK : -EPERM;
 	r = brood_child_stop(process->child, grace_ns, ret_exit);
+	if (r == 0)
+		correct(process, ret_exit);
 	if (r == 0 && !atomic_load(&process->ended))
 		leave_family(process);
 	return r;

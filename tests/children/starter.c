@@ -3,7 +3,9 @@
  *	fork      a start, and the wait for its end
  *	limited   the same with all that the child has to set
  *	outlive   the same of a child that is not tied to it
- *	kin       no path: it starts many children, most of which have a child, and is to be killed
+ *	spawn     in a program of its own, with all that it has to set
+ *	served    by a server that is there already, and is not looked at
+ *	kin       no path: it starts many children by each method, most of which have a child, and is to be killed
  *
  * For tests/faults, as spawner.c is: it stops itself first, and the path lies between two marks. A child that does not
  * end as it should is "-10 child 10" (ECHILD). */
@@ -32,7 +34,11 @@ static int start(const char *mode, brood_fail *fail)
 	brood_exit end;
 	int r;
 
-	if (strcmp(mode, "limited") == 0) {
+	if (strcmp(mode, "spawn") == 0)
+		opts.method = BROOD_START_SPAWN;
+	if (strcmp(mode, "served") == 0)
+		opts.method = BROOD_START_FORKSERVER;
+	if (strcmp(mode, "limited") == 0 || strcmp(mode, "spawn") == 0) {
 		opts.nice = 1;
 		opts.rlimits = &limit;
 		opts.n_rlimits = 1;
@@ -44,6 +50,10 @@ static int start(const char *mode, brood_fail *fail)
 	if (r < 0)
 		return r;
 	r = brood_process_join(p, BROOD_FOREVER, &end);
+	if (r < 0) {
+		fail->step = "join";
+		fail->error = -r;
+	}
 	if (r == 0 && brood_exit_code(&end) != 7) {
 		r = -ECHILD;
 		fail->step = "child";
@@ -66,9 +76,10 @@ static int stay(const brood_args *args)
 
 static int have_one(const brood_args *args)
 {
+	const brood_process_opts opts = { .method = (brood_start_method)brood_args_int(args, 0) };
 	brood_process *p;
 
-	if (brood_process_start(stay, BROOD_NO_ARGS, NULL, &p) < 0)
+	if (brood_process_start(stay, BROOD_NO_ARGS, &opts, &p) < 0)
 		return 1;
 	return stay(args);
 }
@@ -77,10 +88,14 @@ static int start_kin(void)
 {
 	brood_process *p[64];
 
-	for (int i = 0; i < 64; i++)
-		if (brood_process_start(i % 3 == 0 ? stay : have_one, BROOD_NO_ARGS, NULL, &p[i]) <
-		    0)
+	/* Each method below each; every fourth has none below it. */
+	for (int i = 0; i < 64; i++) {
+		const brood_process_opts opts = { .method = BROOD_START_FORK + i % 3 };
+
+		if (brood_process_start(i % 4 == 0 ? stay : have_one,
+					BROOD_ARGS(BROOD_START_FORK + i / 3 % 3), &opts, &p[i]) < 0)
 			return 1;
+	}
 	return stay(NULL);
 }
 
@@ -90,10 +105,13 @@ int main(int argc, char **argv)
 	bool before[1024];
 	int r;
 
+	brood_init();
 	if (argc < 2)
 		return 2;
 	if (strcmp(argv[1], "kin") == 0)
 		return start_kin();
+	if (strcmp(argv[1], "served") == 0 && start(argv[1], &fail) < 0)
+		return 1;
 	raise(SIGSTOP);
 	count_up(argc > 2);
 #ifdef __GLIBC__
@@ -108,6 +126,7 @@ int main(int argc, char **argv)
 	r = start(argv[1], &fail);
 	mark("end");
 	printf("%d %s %d\n", r, fail.step != NULL ? fail.step : "none", fail.error);
+	brood_finish();
 	tell_left(before);
 	return 0;
 }

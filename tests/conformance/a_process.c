@@ -4,10 +4,11 @@
  *
  * What cannot be done here: to look at a process before it is started, to start it twice, and to read its sentinel or set
  * its daemon flag at the wrong time (A02, A04, A11), since a handle is of one that was started. join() without an end says
- * -ETIMEDOUT instead of nothing. Of A15 the threads: C has no list of them, and the function joins its own. A17, A20 to
- * A22 are about other start methods than fork. The keys of A01 and A02 are a listener's argument. */
+ * -ETIMEDOUT instead of nothing. Of A15 the threads: C has no list of them, and the function joins its own. A17 is of
+ * forkserver, all others of each start method. The keys of A01 and A02 are a listener's argument. */
 #include <brood/process.h>
 #include <brood/queue.h>
+#include <brood/spawn.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -29,9 +30,30 @@ static struct shared {
 	pid_t pid, parent;
 } * s;
 
-static void make(void)
+/* Processes of a test, and theirs, have the method from it. */
+static void make_for_fork(void)
 {
-	s = share(sizeof(*s));
+	s = share_far(sizeof(*s));
+	brood_set_start_method(BROOD_START_FORK, true);
+}
+
+static void make_for_spawn(void)
+{
+	s = share_far(sizeof(*s));
+	brood_set_start_method(BROOD_START_SPAWN, true);
+}
+
+static void make_for_forkserver(void)
+{
+	s = share_far(sizeof(*s));
+	brood_set_start_method(BROOD_START_FORKSERVER, true);
+}
+
+/* The server ends with that. */
+static void unmake(void)
+{
+	brood_finish();
+	unshare_far();
 }
 
 static brood_process *start_it(brood_process_target *target, const brood_object *args,
@@ -39,7 +61,7 @@ static brood_process *start_it(brood_process_target *target, const brood_object 
 {
 	brood_process *p;
 
-	ck_assert_int_eq(brood_process_start(target, args, opts, &p), 0);
+	must(brood_process_start(target, args, opts, &p) == 0);
 	return p;
 }
 
@@ -311,6 +333,46 @@ static int go_wrong(const brood_args *args)
 	brood_process_fail("1 / %d", 0);
 }
 
+static int tell_server(const brood_args *args)
+{
+	s->pid = getppid();
+	raise_flag(&s->here);
+	if (brood_args_bool(args, 0))
+		await(&s->go);
+	return 0;
+}
+
+static void a17(int signum)
+{
+	brood_process *before = start_it(tell_server, BROOD_ARGS(true), NULL);
+	pid_t server;
+
+	await(&s->here);
+	server = s->pid;
+	ck_assert_int_ne(server, getpid());
+	ck_assert_int_eq(kill(server, signum), 0);
+	nap_ms(20);
+	ck_assert_int_eq(end_of(start_it(tell_server, BROOD_ARGS(false), NULL)), 0);
+	ck_assert((s->pid == server) == (signum == SIGINT));
+	raise_flag(&s->go);
+	ck_assert_int_eq(end_of(before), 0);
+	brood_finish();
+	ck_assert(bury_all()); /* a killed server's children are ours, and it does not bury them */
+}
+
+/* A17 (_TestProcess.test_forkserver_sigint, _sigkill) */
+START_TEST(a17_sigint)
+{
+	a17(SIGINT);
+}
+END_TEST
+
+START_TEST(a17_sigkill)
+{
+	a17(SIGKILL);
+}
+END_TEST
+
 /* A18 (_TestSubclassingProcess.test_stderr_flush) */
 START_TEST(a18_stderr)
 {
@@ -362,7 +424,7 @@ static int put_and_start(const brood_args *args)
 	return 0;
 }
 
-/* A20 (TestStartMethod.test_nested_startmethod), of fork */
+/* A20 (TestStartMethod.test_nested_startmethod) */
 START_TEST(a20_nested)
 {
 	brood_queue *queue;
@@ -378,12 +440,94 @@ START_TEST(a20_nested)
 }
 END_TEST
 
-int main(void)
+/* By the method of the other depth, so that each has one of the other as parent. */
+static int put_and_mix(const brood_args *args)
 {
-	Suite *suite = suite_create("conformance/process");
-	TCase *process = leak_case(suite, "process", 60);
+	brood_queue *queue = brood_args_queue(args, 0);
+	int64_t depth = brood_args_int(args, 1);
+	const brood_process_opts opts = { .method = depth % 2 != 0 ? BROOD_START_SPAWN :
+								     BROOD_START_FORK };
+	brood_process *p;
+	char c = (char)('0' + depth);
 
-	tcase_add_checked_fixture(process, make, NULL);
+	must(brood_queue_put(queue, &c, 1, PATIENCE_NS) == 0);
+	if (depth == 0)
+		return 0;
+	must(brood_process_start(put_and_mix, BROOD_ARGS(queue, depth - 1), &opts, &p) == 0);
+	must(brood_process_join(p, PATIENCE_NS, NULL) == 0);
+	brood_process_unref(p);
+	return 0;
+}
+
+/* A20 (TestStartMethod.test_mixed_startmethod) */
+START_TEST(a20_mixed)
+{
+	brood_queue *queue;
+	char c;
+
+	ck_assert_int_eq(brood_queue_new(NULL, &queue), 0);
+	ck_assert_int_eq(end_of(start_it(put_and_mix, BROOD_ARGS(queue, 4), NULL)), 0);
+	for (char wanted = '4'; wanted >= '0'; wanted--) {
+		ck_assert_int_eq(brood_queue_get(queue, &c, 1, 0), 1);
+		ck_assert_int_eq(c, wanted);
+	}
+	brood_queue_unref(queue);
+}
+END_TEST
+
+static int tell_method(const brood_args *args)
+{
+	(void)args;
+	return (int)brood_get_start_method();
+}
+
+/* A21 (TestStartMethod.test_set_get) */
+START_TEST(a21_set_get)
+{
+	brood_start_method method = brood_get_start_method();
+
+	ck_assert_int_eq(brood_set_start_method(method, false), -EALREADY);
+	ck_assert_int_eq(brood_set_start_method((brood_start_method)77, true), -EINVAL);
+	ck_assert_int_eq(end_of(start_it(tell_method, BROOD_NO_ARGS, NULL)), (int)method);
+	ck_assert_int_eq(brood_set_start_method(BROOD_START_DEFAULT, true), 0);
+	ck_assert_int_eq(brood_get_start_method(), BROOD_START_FORK);
+	ck_assert_int_eq(brood_set_start_method(method, false), 0);
+	ck_assert_int_eq(brood_get_start_method(), method);
+	ck_assert_int_eq(brood_set_start_method(method, false), -EALREADY);
+}
+END_TEST
+
+/* A22 (TestNoForkBomb): the program has no brood_init(), and starts a process by spawn. */
+START_TEST(a22_no_bomb)
+{
+	static const char *const ways[] = { "never", "first" };
+	char text[512];
+
+	for (int i = 0; i < 2; i++) {
+		int file = open_file("bomb", "");
+		brood_spawn_opts opts = { .out = { .kind = BROOD_STDIO_FD, .fd = file },
+					  .err = { .kind = BROOD_STDIO_FD, .fd = file } };
+		brood_exit end = run(BROOD_ARGV(CHILD("bomb"), ways[i]), &opts);
+		ssize_t n = pread(file, text, sizeof(text) - 1, 0);
+
+		ck_assert_int_ge(n, 0);
+		text[n] = '\0';
+		close(file);
+		ck_assert_msg(brood_exit_code(&end) == (i == 1 ? 0 : 1), "%s: %d", ways[i],
+			      brood_exit_code(&end));
+		if (i == 1)
+			ck_assert_str_eq(text, "main\nfunction\n");
+		else
+			ck_assert_ptr_nonnull(strstr(text, "brood_init() first"));
+	}
+}
+END_TEST
+
+static void add_tests(Suite *suite, const char *name, void (*make)(void))
+{
+	TCase *process = leak_case(suite, name, 60);
+
+	tcase_add_checked_fixture(process, make, unmake);
 	tcase_add_test(process, a01_current);
 	tcase_add_test(process, a02_process);
 	tcase_add_test(process, a03_args);
@@ -399,5 +543,23 @@ int main(void)
 	tcase_add_test(process, a18_stderr);
 	tcase_add_test(process, a19_exit);
 	tcase_add_test(process, a20_nested);
+	tcase_add_test(process, a20_mixed);
+	tcase_add_test(process, a21_set_get);
+	tcase_add_test(process, a22_no_bomb);
+	if (make == make_for_forkserver) {
+		tcase_add_test(process, a17_sigint);
+		tcase_add_test(process, a17_sigkill);
+	}
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("conformance/process");
+
+	s = reach(sizeof(*s));
+	brood_init();
+	add_tests(suite, "fork", make_for_fork);
+	add_tests(suite, "spawn", make_for_spawn);
+	add_tests(suite, "forkserver", make_for_forkserver);
 	return leak_run(suite);
 }

@@ -112,7 +112,7 @@ class Failing(unittest.TestCase):
         wrong = None
         # A helper that stops a tree looks at every process of the machine: its numbers may reach those of
         # the spawner, which then has to count up further.
-        far = call.process == 'helper' and call.number > NEAR
+        far = call.process in ('helper', 'image') and call.number > NEAR
         for _ in range(TRIES):
             run = Run(mode, [f'{call.name}:error={error}:when={call.number}'], far=far)
             wrong = cls.judge(run, mode, call, error)

@@ -1,7 +1,8 @@
 """A path under strace: run tests/children/spawner or popener, read what their processes call
 
 Each call is known by its process and its purpose. The processes: "parent", the spawner; "child", from
-its clone to its exec; in contained modes "helper", after that exec, while "loading" its C library; and
+its clone to its exec; "image", a program that takes a function over a channel, from its first look at that on;
+in contained modes "helper", after that exec, while "loading" its C library; and
 "grandchild", from the helper's clone to the program's exec. In the mode that looks a name up, what the
 C library asks for that in the parent is "database". The program itself is not looked at, nor
 the helper once it has told of the start, but for the modes that stop it.
@@ -101,6 +102,8 @@ class Trace:
             return
         if process == 'loading' and name == 'fcntl':
             process = self.loaded[pid] = 'helper'
+        if process == 'program' and name == 'getsockopt':
+            process = self.loaded[pid] = 'image'
         if process == 'keeping':
             process = 'helper' if self.stopping else 'program'
         if process == 'helper' and name == 'sendto' and '"\\1\\0' in arguments:

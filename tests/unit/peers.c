@@ -1,5 +1,6 @@
 #include "tests/unit/peers.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -13,6 +14,45 @@ void *share(size_t size)
 
 	ck_assert_ptr_ne(memory, MAP_FAILED);
 	return memory;
+}
+
+/* Its path: that of the descriptor in who made it. */
+#define VARIABLE "BROOD_TEST_SHARED"
+static int shared_file = -1;
+
+void *share_far(size_t size)
+{
+	char path[64];
+	void *memory;
+
+	shared_file = memfd_create("test", MFD_CLOEXEC);
+	ck_assert_int_ge(shared_file, 0);
+	ck_assert_int_eq(ftruncate(shared_file, (off_t)size), 0);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), shared_file);
+	setenv(VARIABLE, path, 1);
+	memory = reach(size);
+	ck_assert_ptr_nonnull(memory);
+	return memory;
+}
+
+/* Before main() has anything of Check's. */
+void *reach(size_t size)
+{
+	const char *path = getenv(VARIABLE);
+	int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	void *memory;
+
+	if (fd < 0)
+		return NULL;
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	return memory != MAP_FAILED ? memory : NULL;
+}
+
+void unshare_far(void)
+{
+	close(shared_file);
+	unsetenv(VARIABLE);
 }
 
 pid_t peer(void (*body)(void *), void *arg)

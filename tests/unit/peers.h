@@ -15,6 +15,12 @@
 /* Zeroed memory that forked processes share; until the test's process ends. */
 void *share(size_t size);
 
+/* The same for processes that share nothing by themselves: who is started by others than fork gets at it by reach(), as the first
+ * thing in main(); NULL: this is none of them. unshare_far() lets it go, in who made it. */
+void *share_far(size_t size);
+void *reach(size_t size);
+void unshare_far(void);
+
 /* A forked process that runs body(arg) and ends with status 0; it is killed when we end. */
 pid_t peer(void (*body)(void *), void *arg);
 
