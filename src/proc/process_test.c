@@ -1520,9 +1520,11 @@ static void kill_servers(void *chance)
 
 static int tell_server(const brood_args *args)
 {
+	pid_t above = getppid();
+
 	/* That of an orphan is the test. */
-	if (getppid() != brood_process_pid(brood_parent_process()))
-		s->pid = getppid();
+	if (above != brood_process_pid(brood_parent_process()))
+		s->pid = above;
 	return (int)brood_args_int(args, 0);
 }
 
