@@ -23,6 +23,7 @@
 #error "brood needs Linux 5.10 or newer"
 #endif
 
+#include <errno.h> /* what results are compared with */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
