@@ -1,4 +1,4 @@
-"""Starts of function processes: bench-process.c takes turns with fork() within itself, and with CPython from here."""
+"""Starts of function processes: bench-process.c takes turns with what one would do by hand within itself, and with CPython from here."""
 import sys
 
 from harness import paired
@@ -11,8 +11,10 @@ def measure(bench):
     program = bench.built('bench/bench-process')
     bench.calm()
     yield from bench.figures('bench-process', ROUNDS)
-    script = [sys.executable, bench.source('peers', 'mp_process.py'), 'fork']
+    for method in 'fork', 'spawn', 'forkserver':
+        script = [sys.executable, bench.source('peers', 'mp_process.py'), method]
 
-    def take():
-        return float(bench.output([program, 'once'])), float(bench.output(script))
-    yield paired('process.fork', 'us', 'mp-fork', bench.rounds('process.fork mp-fork', ROUNDS_CPYTHON, take), 'less')
+        def take(method=method, script=script):
+            return float(bench.output([program, method])), float(bench.output(script))
+        rounds = bench.rounds(f'process.{method} mp-{method}', ROUNDS_CPYTHON, take)
+        yield paired(f'process.{method}', 'us', f'mp-{method}', rounds, 'less')

@@ -133,6 +133,59 @@ START_TEST(another_kind_of_descriptor_is_an_error)
 }
 END_TEST
 
+START_TEST(descriptors_come_along)
+{
+	int fds[BRI_SOCKET_FDS], got[BRI_SOCKET_FDS], ends[2];
+	char text[6];
+
+	connect_pair();
+	ck_assert_int_eq(pipe(ends), 0);
+	for (int i = 0; i < BRI_SOCKET_FDS; i++)
+		fds[i] = ends[1];
+	ck_assert_int_eq(bri_send_fds(a, "most", 5, fds, BRI_SOCKET_FDS), 0);
+	ck_assert_int_eq(bri_send_fds(a, "none", 5, NULL, 0), 0);
+	ck_assert_int_eq(bri_recv_fds(b, text, 5, got), BRI_SOCKET_FDS);
+	ck_assert_str_eq(text, "most");
+	for (int i = 0; i < BRI_SOCKET_FDS; i++) {
+		ck_assert_int_gt(got[i], 2);
+		ck_assert_int_eq(fcntl(got[i], F_GETFD), FD_CLOEXEC);
+		close(got[i]);
+	}
+	ck_assert_int_eq(bri_recv_fds(b, text, 5, got), 0);
+	/* What is refused leaves nothing; the leak check looks. */
+	ck_assert_int_eq(bri_send_fds(a, "other", 6, fds, 2), 0);
+	ck_assert_int_eq(bri_recv_fds(b, text, 5, got), -EPROTO);
+	ck_assert_int_eq(bri_send_fds(a, "closed", 7, (int[]){ -1 }, 1), -EBADF);
+	close(ends[0]);
+	close(ends[1]);
+	close(a);
+	ck_assert_int_eq(bri_recv_fds(b, text, 5, got), -EPIPE);
+	ck_assert_int_eq(bri_send_fds(b, text, 5, NULL, 0), -EPIPE);
+	close(b);
+}
+END_TEST
+
+/* A closed standard stream's number is not taken for it. */
+START_TEST(descriptors_are_no_streams)
+{
+	int got[BRI_SOCKET_FDS], before = dup(0), moved;
+	char c;
+
+	connect_pair();
+	moved = fcntl(b, F_DUPFD_CLOEXEC, 10);
+	ck_assert_int_eq(bri_send_fds(a, "x", 1, &moved, 1), 0);
+	close(0);
+	ck_assert_int_eq(bri_recv_fds(b, &c, 1, got), 1);
+	ck_assert_int_gt(got[0], 2);
+	ck_assert_int_lt(fcntl(0, F_GETFD), 0);
+	dup2(before, 0);
+	close(before);
+	close(got[0]);
+	close(moved);
+	close_pair();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("os/socket");
@@ -144,5 +197,7 @@ int main(void)
 	tcase_add_test(socket, messages_unread_by_a_gone_peer_do_not_hide_its_last);
 	tcase_add_test(socket, signals_do_not_end_a_wait);
 	tcase_add_test(socket, another_kind_of_descriptor_is_an_error);
+	tcase_add_test(socket, descriptors_come_along);
+	tcase_add_test(socket, descriptors_are_no_streams);
 	return leak_run(suite);
 }

@@ -56,14 +56,35 @@ struct answer {
 
 _Atomic(bool) bri_is_waiting;
 
+static struct bri_build_id own;
+static brood_fail own_fail;
+
+static void find_own(void)
+{
+	struct bri_function self;
+
+	if (bri_function_name((const void *)(uintptr_t)bri_order_make, &self, &own_fail) == 0)
+		own = self.id;
+}
+
 /* That of the library which this is in. */
 static int own_id(struct bri_build_id *ret_id, brood_fail *fail)
 {
-	struct bri_function self;
-	int r = bri_function_name((const void *)(uintptr_t)bri_order_make, &self, fail);
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-	*ret_id = self.id;
-	return r;
+	pthread_once(&once, find_own);
+	*ret_id = own;
+	if (own_fail.error != 0 && fail != NULL)
+		*fail = own_fail;
+	return -own_fail.error;
+}
+
+void bri_order_prepare(void)
+{
+	struct bri_build_id id;
+
+	(void)own_id(&id, NULL);
+	bri_crash_prepare();
 }
 
 /* ---- the parent: making it */
@@ -106,7 +127,7 @@ static int write_part(int fd, const void *data, size_t size, uint64_t *total)
 		to += n > 0 ? n : 0;
 		size -= n > 0 ? (size_t)n : 0;
 	}
-	return ftruncate(fd, (off_t)*total) < 0 ? -errno : 0;
+	return 0;
 }
 
 static int write_order(int fd, const struct bri_order_facts *facts, const struct bri_packed *packed,
@@ -146,8 +167,10 @@ static int write_order(int fd, const struct bri_order_facts *facts, const struct
 		r = write_part(fd, settings->cpus, settings->cpus_size, ret_size);
 	if (r == 0)
 		r = write_part(fd, packed->data, packed->size, ret_size);
-	/* The last one ends where it ends. */
+	/* The last one ends where it ends. Padding that nothing comes after is not written. */
 	*ret_size -= ALIGN(packed->size) - packed->size;
+	if (r == 0 && ftruncate(fd, (off_t)*ret_size) < 0)
+		r = -errno;
 	return r;
 }
 

@@ -52,6 +52,9 @@ int bri_order_unheard(int r, brood_fail *fail);
 /* The other side: takes an order and does it. What goes wrong is answered, or, when nobody hears that, said on stderr. */
 void bri_order_obey(int channel) __attribute__((noreturn));
 
+/* In a server, before it forks who takes orders: what is the same for all. */
+void bri_order_prepare(void);
+
 /* Whether this process is to run a function and has not begun it: until then it starts nothing. */
 extern _Atomic(bool) bri_is_waiting;
 

@@ -367,6 +367,7 @@ void bri_server_run(int control)
 	bri_lifeline_arm(fds[0]);
 	if (welcome.preloads)
 		preload(&welcome.preload);
+	bri_order_prepare();
 	have_room(&server);
 	sigemptyset(&all);
 	sigaddset(&all, SIGCHLD);

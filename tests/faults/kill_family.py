@@ -62,15 +62,16 @@ class KillFamily(unittest.TestCase):
     def test_at_each_call_of_a_start(self):
         if not can_trace():
             self.skipTest('no strace')
-        calls = {call.name: call for call in Run('fork').trace.calls if call.process == 'parent'}
-        self.assertIsNotNone(bury_all())
-        self.assertGreater(len(calls), 5)
-        for call in calls.values():
-            with self.subTest(call=call.name, number=call.number):
-                run = Run('fork', [f'{call.name}:signal=KILL:when={call.number}'])
-                self.assertFalse(run.hung)
-                self.assertEqual(run.status, -signal.SIGKILL)
-                self.assertIsNotNone(bury_all(), 'some live on')
+        for mode in 'fork', 'spawn', 'served':
+            calls = {call.name: call for call in Run(mode).trace.calls if call.process == 'parent'}
+            self.assertIsNotNone(bury_all())
+            self.assertGreater(len(calls), 5)
+            for call in calls.values():
+                with self.subTest(mode=mode, call=call.name, number=call.number):
+                    run = Run(mode, [f'{call.name}:signal=KILL:when={call.number}'])
+                    self.assertFalse(run.hung)
+                    self.assertEqual(run.status, -signal.SIGKILL)
+                    self.assertIsNotNone(bury_all(), 'some live on')
 
 
 if __name__ == '__main__':

@@ -151,6 +151,23 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn('not by hand', done.stderr)
 
+    @unittest.skipUnless(os.geteuid() == 0, 'only root can make such a program')
+    def test_more_rights_than_the_parent(self):
+        """It would load what its parent names."""
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            program, library = (os.path.join(folder, name) for name in ('brood-loader', 'libbrood.so'))
+            shutil.copy(os.path.join(os.path.dirname(LIBBROOD), '..', 'helpers', 'brood-loader'), program)
+            shutil.copy(LIBBROOD, library)
+            os.chmod(program, 0o4755)
+            for value in '3', '3 loader', '3 loader server':
+                done = subprocess.run(['brood-loader', library], executable=program, preexec_fn=lambda: os.setuid(65534), timeout=60,
+                                      env={**os.environ, 'BROOD_START': value}, capture_output=True, text=True, check=False)
+                self.assertEqual(done.returncode, 1, done)
+                if os.statvfs(folder).f_flag & os.ST_NOSUID:
+                    self.skipTest('no set-id programs there')
+                self.assertIn('more rights', done.stderr)
+
 
 def main():
     if sys.argv[3:] == ['--here']:
