@@ -1,4 +1,6 @@
 /* What sides wait for: a lock, the end of a bias, the other side. queue_side.h says in which order. */
+#include <sched.h>
+
 #include "ipc/queue_side.h"
 
 #include "os/clock.h"
@@ -6,6 +8,10 @@
 
 /* How long a try waits for somebody who is in the middle of a put or get; longer than that it is stopped. */
 #define STALLED (100 * BROOD_MSEC)
+
+#define MOST_YIELDS 4                 /* before a sleep */
+#define LONG_YIELD (100 * BROOD_USEC) /* after which it was a stranger who ran */
+#define MOST_SELFISH 1023             /* waits */
 
 struct bri_mark bri_side_look(const struct bri_side *side)
 {
@@ -67,16 +73,69 @@ int bri_side_end_bias(struct bri_call *call, struct bri_side *side)
 	return r;
 }
 
-/* Whether the word moves soon. It is the other side's, whose owner is not in need of the same lock as we: here the
- * time until we notice counts more than the line. */
-static bool moves(const struct bri_call *call, uint32_t noted)
+/* ---- awake
+ *
+ * Whether the other side's word moves soon. Its owner is not in need of the same lock as we: here the time until we notice
+ * counts more than the line. */
+
+static bool has_moved(const struct bri_call *call, uint32_t noted)
+{
+	return (bri_word(&call->other->word) | BRI_QUEUE_ASLEEP) != noted;
+}
+
+static bool moves_while_we_look(const struct bri_call *call, uint32_t noted)
 {
 	for (unsigned glances = call->self->looks * BRI_GLANCES; glances > 0; glances--) {
-		if ((bri_word(&call->other->word) | BRI_QUEUE_ASLEEP) != noted)
+		if (has_moved(call, noted))
 			return true;
 		bri_pause();
 	}
 	return false;
+}
+
+/* Who is to move it may want this very processor, where our wake has put it. Two that look at each other on one processor
+ * see nothing; two that sleep in turn stay there, since the scheduler moves who is kept waiting, and nobody is; so we let
+ * it run, awake. But it may be a stranger who runs then, and for milliseconds: after that we do not for some waits, and
+ * for twice as many each time. */
+static bool moves_while_others_run(const struct bri_call *call, uint32_t noted)
+{
+	struct bri_thread *self = call->self;
+	int64_t began, now;
+
+	if (self->selfish > 0) {
+		self->selfish--;
+		return false;
+	}
+	now = brood_now();
+	for (int i = 0; i < MOST_YIELDS; i++) {
+		began = now;
+		sched_yield();
+		now = brood_now();
+		if (now - began > LONG_YIELD) {
+			self->robbed =
+				self->robbed < MOST_SELFISH ? 2 * self->robbed + 1 : MOST_SELFISH;
+			self->selfish = self->robbed;
+			return has_moved(call, noted);
+		}
+		if (has_moved(call, noted))
+			return true;
+	}
+	return false;
+}
+
+/* What helped the last time comes first. */
+static bool moves(const struct bri_call *call, uint32_t noted)
+{
+	struct bri_thread *self = call->self;
+	bool yielded = self->yields;
+
+	if (yielded && moves_while_others_run(call, noted))
+		return true;
+	self->yields = false;
+	if (moves_while_we_look(call, noted))
+		return true;
+	self->yields = !yielded && moves_while_others_run(call, noted);
+	return self->yields;
 }
 
 /* Nobody waits for a gate who holds a lock. */

@@ -77,6 +77,9 @@ struct bri_thread {
 	uint32_t
 		freed; /* how many locks it has left, up to BRI_JOIN_AFTER, or BRI_JOINED; see bri_lock_leave() */
 	uint32_t looks; /* at a word, before sleeping on it; see pause.h */
+	/* how it waits awake for a queue, learned from how that went: see ipc/queue_wait.c */
+	uint32_t selfish, robbed;
+	bool yields;
 };
 
 /* In the static block, so that a signal handler can use it before anybody else did. Musl has no other
