@@ -14,8 +14,8 @@ MUTANTS = (
             ('int r = bri_lock_acquire(call->self, &call->own->gate, 0);', 'int r = 0;'),
             ('bri_lock_release(call->self, &call->own->gate);', ';')), 'get, none, another behind'),
     Mutant('the commit comes before the message is copied', 'queue_move.c',
-           (('\t\t*head_at(queue, bytes) = size;', '\t\tbri_side_prepare(put, items + 1, bytes + needed, 0);\n\t\tbri_side_commit(put);\n'
-             '\t\t*head_at(queue, bytes) = size;'),
+           (('\t\t*bri_head_at(queue, bytes) = size;', '\t\tbri_side_prepare(put, items + 1, bytes + needed, 0);\n\t\tbri_side_commit(put);\n'
+             '\t\t*bri_head_at(queue, bytes) = size;'),
             ('\tbri_side_prepare(put, items, bytes, mark->stop);\n\tbri_side_commit(put);\n\treturn (ssize_t)n;', '\treturn (ssize_t)n;')),
            'put alone'),
     Mutant('the state that counts is written over', 'queue_side.h',
@@ -31,7 +31,7 @@ MUTANTS = (
              '&queue->memory->put, BRI_STOP_END);\n\tif (r == 0)\n\t\tr = add_stop(queue, &queue->memory->get, BRI_STOP_END);'),),
            'close, two wait to put'),
     Mutant('nobody finishes what a closer began', 'queue_move.c',
-           (('return stop ? finish_close(put) : -EAGAIN;', 'return -EAGAIN;'),), 'put finishes the end'),
+           (('return stop ? bri_finish_close(put) : -EAGAIN;', 'return -EAGAIN;'),), 'put finishes the end'),
     Mutant('the last task wakes nobody', 'queue_move.c',
            (('\tif (left == 1)', '\tif (left == 0)'),), 'task_done, two join'),
     Mutant('biased: the word is not listed', 'queue_bias.h',
