@@ -921,6 +921,11 @@ static void on_ready(void *self, const uint64_t *ids, size_t n)
 			job->lost = true;
 			n_lost++;
 		} else {
+			/* It may hold the BEGIN of what it refused, and write that yet. */
+			if (found) {
+				job->begun = false;
+				job->refused = true;
+			}
 			place_again(sched, job);
 		}
 	}

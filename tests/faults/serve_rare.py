@@ -79,6 +79,17 @@ class Rare(OwnServerTest):
         asking.join()
         self.assertTrue(in_time, load.answers)
 
+    # What a keeper refused it may still write the beginning of, when there is room and it is told to go: that is of no job that
+    # had begun.
+    def test_what_a_keeper_refused_is_not_lost_with_its_server(self):
+        server = self.serve()
+        with Tracer(server.keeper(), 'write:error=ENOSPC'):
+            job = server.submit('echo done')
+            eventually(lambda: server.events('start_refused'), 'a refusal')
+            server.kill()
+        server.start()
+        self.assertEqual(server.ended(job)['state'], 'succeeded')
+
     # libmicrohttpd stops listening when accept fails while connections are open, and listens again when it is
     # run after the last of them closed.
     def test_the_server_listens_again_after_it_had_no_descriptor(self):
