@@ -273,10 +273,10 @@ class Server:
         return found
 
     def job_processes(self):
-        """The same without server and keeper, which the server may have begun to start."""
+        """The same without server and keeper, which the server may have begun to start: until its exec that has the server's words."""
         own = {self.process.pid, *self.keepers()}
-        return [pid for pid in self.processes() if pid not in own and is_alive(pid)
-                and command_line(pid) != b'brood\0serve\0--keeper\0']
+        words = {b'brood\0serve\0--keeper\0', command_line(self.process.pid)}
+        return [pid for pid in self.processes() if pid not in own and is_alive(pid) and command_line(pid) not in words]
 
     def sleepers(self, n):
         """Waits until jobs have `n` descendants that sleep for minutes (TREE has three); their pids."""
