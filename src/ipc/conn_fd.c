@@ -9,14 +9,10 @@
 
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/socket.h"
 
 #define MOST BROOD_CONN_FDS_MOST
-
-/* Room for what may come along. */
-union control {
-	struct cmsghdr head;
-	char bytes[CMSG_SPACE(sizeof(int) * MOST)];
-};
+_Static_assert(MOST <= BRI_FDS_MOST, "a message carries them");
 
 /* Elsewhere the kernel takes descriptors and drops them without a word. */
 static bool can_carry(const brood_conn *conn)
@@ -35,17 +31,11 @@ static int transmit(brood_conn *conn, const int *fds, size_t n, int64_t deadline
 {
 	unsigned char count = (unsigned char)n;
 	struct iovec body = { &count, 1 };
-	union control control = { .bytes = { 0 } };
-	struct msghdr message = { .msg_iov = &body,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * n) };
+	union bri_fds_control control;
+	struct msghdr message = { .msg_iov = &body, .msg_iovlen = 1 };
 	int r;
 
-	control.head.cmsg_level = SOL_SOCKET;
-	control.head.cmsg_type = SCM_RIGHTS;
-	control.head.cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * n); /* musl's type */
-	memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * n);
+	bri_fds_pack(&message, &control, fds, n);
 	while (sendmsg(conn->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 		if (errno == ECONNRESET)
 			return -EPIPE;
@@ -85,35 +75,18 @@ static void close_all(const int *fds, size_t n)
 		close(fds[i]);
 }
 
-/* All that came along, of which there may be less than was sent. */
-static size_t unpack(struct msghdr *message, int fds[MOST])
-{
-	size_t n = 0;
-
-	for (struct cmsghdr *at = CMSG_FIRSTHDR(message); at != NULL; at = CMSG_NXTHDR(message, at))
-		if (at->cmsg_level == SOL_SOCKET && at->cmsg_type == SCM_RIGHTS) {
-			size_t size = at->cmsg_len - CMSG_LEN(0);
-
-			memcpy(fds + n, CMSG_DATA(at), size);
-			n += size / sizeof(int);
-		}
-	return n;
-}
-
 /* Takes a byte and what comes along. Only that tells whether anything does: a look ahead (MSG_PEEK) is told of
  * those of the next byte, too. Returns how many; 0: none, and *ret_byte is of a message. */
 static int receive(brood_conn *conn, int fds[MOST], unsigned char *ret_byte, int64_t deadline)
 {
 	struct iovec body = { ret_byte, 1 };
-	union control control;
-	struct msghdr message = { .msg_iov = &body,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = sizeof(control) };
+	union bri_fds_control control;
+	struct msghdr message = { .msg_iov = &body, .msg_iovlen = 1 };
 	ssize_t got;
 	size_t n;
 	int r;
 
+	bri_fds_expect(&message, &control, MOST);
 	while ((got = recvmsg(conn->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
 		r = bri_stream_again(&conn->in, errno, POLLIN, deadline);
 		if (r < 0)
@@ -121,7 +94,7 @@ static int receive(brood_conn *conn, int fds[MOST], unsigned char *ret_byte, int
 	}
 	if (got == 0)
 		return -EPIPE;
-	n = unpack(&message, fds);
+	n = bri_fds_unpack(&message, fds); /* fewer, perhaps, than were sent */
 	if (!(message.msg_flags & MSG_CTRUNC) && (n == 0 || n == *ret_byte))
 		return (int)n;
 	close_all(fds, n);

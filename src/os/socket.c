@@ -46,36 +46,23 @@ int bri_recv(int fd, void *data, size_t size, int flags)
 	return (size_t)n == size ? 0 : -EPROTO;
 }
 
-union control {
-	struct cmsghdr head;
-	char bytes[CMSG_SPACE(sizeof(int) * BRI_SOCKET_FDS)];
-};
-
-int bri_send_fds(int fd, const void *data, size_t size, const int *fds, size_t n)
+void bri_fds_expect(struct msghdr *message, union bri_fds_control *control, size_t n)
 {
-	struct iovec body = { (void *)(uintptr_t)data, size };
-	union control control = { .bytes = { 0 } };
-	struct msghdr message = { .msg_iov = &body, .msg_iovlen = 1 };
-	ssize_t sent;
-
-	if (n > 0) {
-		control.head.cmsg_level = SOL_SOCKET;
-		control.head.cmsg_type = SCM_RIGHTS;
-		control.head.cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * n); /* musl's type */
-		memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * n);
-		message.msg_control = &control;
-		message.msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * n);
-	}
-	do
-		sent = sendmsg(fd, &message, MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0)
-		return errno == ECONNRESET ? -EPIPE : -errno;
-	return 0;
+	message->msg_control = control;
+	message->msg_controllen = (socklen_t)CMSG_SPACE(sizeof(int) * n); /* musl's type */
 }
 
-/* All that came along. Returns how many. */
-static size_t take_fds(struct msghdr *message, int fds[BRI_SOCKET_FDS])
+void bri_fds_pack(struct msghdr *message, union bri_fds_control *control, const int *fds, size_t n)
+{
+	memset(control, 0, CMSG_SPACE(sizeof(int) * n)); /* with its padding */
+	control->head.cmsg_level = SOL_SOCKET;
+	control->head.cmsg_type = SCM_RIGHTS;
+	control->head.cmsg_len = (socklen_t)CMSG_LEN(sizeof(int) * n);
+	memcpy(CMSG_DATA(&control->head), fds, sizeof(int) * n);
+	bri_fds_expect(message, control, n);
+}
+
+size_t bri_fds_unpack(struct msghdr *message, int *fds)
 {
 	size_t n = 0;
 
@@ -87,6 +74,23 @@ static size_t take_fds(struct msghdr *message, int fds[BRI_SOCKET_FDS])
 			n += size / sizeof(int);
 		}
 	return n;
+}
+
+int bri_send_fds(int fd, const void *data, size_t size, const int *fds, size_t n)
+{
+	struct iovec body = { (void *)(uintptr_t)data, size };
+	union bri_fds_control control;
+	struct msghdr message = { .msg_iov = &body, .msg_iovlen = 1 };
+	ssize_t sent;
+
+	if (n > 0)
+		bri_fds_pack(&message, &control, fds, n);
+	do
+		sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		return errno == ECONNRESET ? -EPIPE : -errno;
+	return 0;
 }
 
 static int lift(int *fd)
@@ -106,21 +110,19 @@ static int lift(int *fd)
 int bri_recv_fds(int fd, void *data, size_t size, int fds[BRI_SOCKET_FDS])
 {
 	struct iovec body = { data, size };
-	union control control;
-	struct msghdr message = { .msg_iov = &body,
-				  .msg_iovlen = 1,
-				  .msg_control = &control,
-				  .msg_controllen = sizeof(control) };
+	union bri_fds_control control;
+	struct msghdr message = { .msg_iov = &body, .msg_iovlen = 1 };
 	ssize_t got;
 	size_t n;
 	int r = 0;
 
+	bri_fds_expect(&message, &control, BRI_SOCKET_FDS);
 	do
 		got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC);
 	while (got < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (got < 0)
 		return -errno;
-	n = take_fds(&message, fds);
+	n = bri_fds_unpack(&message, fds);
 	if (got == 0)
 		r = -EPIPE;
 	else if ((size_t)got != size)

@@ -3,6 +3,7 @@
 #define OS_SOCKET_H
 
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* A connected pair (AF_UNIX, SOCK_SEQPACKET, close-on-exec). Returns 0 or -errno. */
@@ -15,7 +16,23 @@ int bri_send(int fd, const void *data, size_t size);
  * message of another size; -EAGAIN: none yet, when `flags` has MSG_DONTWAIT. */
 int bri_recv(int fd, void *data, size_t size, int flags);
 
-/* How many descriptors a message can carry. */
+/* ---- descriptors that come along with a message of any local socket (SCM_RIGHTS) */
+
+#define BRI_FDS_MOST 253 /* in one, by the kernel */
+
+union bri_fds_control {
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(sizeof(int) * BRI_FDS_MOST)];
+};
+
+/* Has `n` of them sent with the message, or makes room for `n` that may come. */
+void bri_fds_pack(struct msghdr *message, union bri_fds_control *control, const int *fds, size_t n);
+void bri_fds_expect(struct msghdr *message, union bri_fds_control *control, size_t n);
+
+/* All that came. Returns how many, of as many as were expected. */
+size_t bri_fds_unpack(struct msghdr *message, int *fds);
+
+/* How many descriptors a message of the next two can carry. */
 #define BRI_SOCKET_FDS 64
 
 /* The same with up to BRI_SOCKET_FDS descriptors. */
