@@ -23,25 +23,32 @@
 
 /* ---- hooks */
 
-static struct bri_hook *new_hook(void (*call)(void *data), void *data)
+/* Returns 0, or why there is none. */
+static int new_hook(void (*call)(void *data), void *data, struct bri_family **ret_family,
+		    struct bri_hook **ret_hook)
 {
-	struct bri_hook *hook = malloc(sizeof(*hook));
+	struct bri_family *family = bri_family();
+	struct bri_hook *hook;
 
-	if (hook != NULL)
-		*hook = (struct bri_hook){ .call = call, .data = data };
-	return hook;
+	if (call == NULL)
+		return -EINVAL;
+	hook = family != NULL ? malloc(sizeof(*hook)) : NULL;
+	if (hook == NULL)
+		return -ENOMEM;
+	*hook = (struct bri_hook){ .call = call, .data = data };
+	*ret_family = family;
+	*ret_hook = hook;
+	return 0;
 }
 
 int brood_finalize(int priority, void (*call)(void *data), void *data)
 {
-	struct bri_family *family = bri_family();
+	struct bri_family *family;
 	struct bri_hook *hook, **at;
+	int r = new_hook(call, data, &family, &hook);
 
-	if (call == NULL)
-		return -EINVAL;
-	hook = family != NULL ? new_hook(call, data) : NULL;
-	if (hook == NULL)
-		return -ENOMEM;
+	if (r < 0)
+		return r;
 	hook->priority = priority;
 	pthread_mutex_lock(&family->lock);
 	at = &family->finalizers;
@@ -55,14 +62,12 @@ int brood_finalize(int priority, void (*call)(void *data), void *data)
 
 int brood_register_after_fork(void (*call)(void *data), void *data)
 {
-	struct bri_family *family = bri_family();
+	struct bri_family *family;
 	struct bri_hook *hook, **at;
+	int r = new_hook(call, data, &family, &hook);
 
-	if (call == NULL)
-		return -EINVAL;
-	hook = family != NULL ? new_hook(call, data) : NULL;
-	if (hook == NULL)
-		return -ENOMEM;
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&family->lock);
 	at = &family->after_fork;
 	while (*at != NULL)
