@@ -24,8 +24,7 @@ static int add_stop(brood_queue *queue, struct bri_side *side, uint32_t stop)
 {
 	struct bri_call call = { .queue = queue, .self = bri_thread(), .own = side, .stop = stop };
 
-	call.timeout_ns = call.deadline = BROOD_FOREVER;
-	return (int)bri_side_attempt(&call, stop_step);
+	return bri_side_at_once(&call, stop_step);
 }
 
 /* The getting side first. That wakes who waits for room, and who finds no room from then on ends the putting side as we
@@ -77,9 +76,6 @@ size_t bri_drop_note(const struct bri_call *call, struct bri_watch *watches)
  * whether none is left. The first one that comes is told by a commit of the putting side, PRODUCED, which wakes
  * the getters' leader; from then on that sleeps on at least one of them, or finds that none is left. */
 
-/* How long a look waits for one that is about to come; longer than that it is stopped. */
-#define STALLED (100 * BROOD_MSEC)
-
 static struct bri_slots producers_of(const brood_queue *queue)
 {
 	return (struct bri_slots){ queue->memory->producers, BRI_PRODUCERS };
@@ -108,7 +104,7 @@ int bri_producers_end(brood_queue *queue, int64_t deadline)
 	if (!may_have_ended(queue) || any_is_left(queue))
 		return 0;
 	r = bri_lock_acquire(self, &queue->memory->roll,
-			     deadline == 0 ? bri_deadline(STALLED) : deadline);
+			     deadline == 0 ? bri_deadline(BRI_STALLED) : deadline);
 	if (r < 0)
 		return r;
 	r = 0;
@@ -124,13 +120,8 @@ static size_t note_producers(const brood_queue *queue, struct bri_watch *watches
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < BRI_PRODUCERS; i++) {
-		brood_lock *slot = &queue->memory->producers[i];
-		uint32_t seen;
-
-		if (bri_slot_watch(slot, &seen))
-			watches[n++] = (struct bri_watch){ bri_lock_word(slot), seen };
-	}
+	for (size_t i = 0; i < BRI_PRODUCERS; i++)
+		n += bri_slot_watch(&queue->memory->producers[i], watches + n);
 	return n;
 }
 

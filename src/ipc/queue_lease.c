@@ -129,13 +129,8 @@ size_t bri_row_note(const struct bri_row *row, struct bri_watch *ret_watches)
 {
 	size_t n = 0;
 
-	for (uint32_t i = 0; i < row->n; i++) {
-		brood_lock *lock = &row->entries[i].lock;
-		uint32_t seen;
-
-		if (bri_slot_watch(lock, &seen))
-			ret_watches[n++] = (struct bri_watch){ bri_lock_word(lock), seen };
-	}
+	for (uint32_t i = 0; i < row->n; i++)
+		n += bri_slot_watch(&row->entries[i].lock, ret_watches + n);
 	return n;
 }
 
@@ -367,10 +362,9 @@ int brood_queue_ack(brood_queue *queue, brood_lease *lease)
 	if (r < 0)
 		return r;
 	call->own = &queue->memory->done;
-	call->timeout_ns = call->deadline = BROOD_FOREVER;
 	acking.number = lease->number;
 	acking.nth = lease->nth;
-	r = (int)bri_side_attempt(call, ack_step);
+	r = bri_side_at_once(call, ack_step);
 	if (r < 0) {
 		bri_entry_unclaim(entry, lease->number);
 		return r;

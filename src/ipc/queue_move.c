@@ -295,9 +295,13 @@ static ssize_t done_step(const struct bri_call *call)
 
 int brood_queue_task_done(brood_queue *queue)
 {
-	int r = bri_queue_check(bri_thread(), queue);
+	struct bri_call call = { .queue = queue, .self = bri_thread() };
+	int r = bri_queue_check(call.self, queue);
 
-	return r < 0 ? r : bri_side_at_once(queue, &queue->memory->done, done_step);
+	if (r < 0)
+		return r;
+	call.own = &queue->memory->done;
+	return bri_side_at_once(&call, done_step);
 }
 
 static ssize_t join_step(const struct bri_call *call)

@@ -70,6 +70,9 @@ static inline void bri_side_commit(struct bri_side *side)
 
 /* ---- waiting */
 
+/* How long a try, or a look, waits for somebody who is in the middle of something; longer than that it is stopped. */
+#define BRI_STALLED (100 * BROOD_MSEC)
+
 /* One call: what it wants, and of whom. */
 struct bri_call {
 	brood_queue *queue;
@@ -115,7 +118,7 @@ size_t bri_side_note(const struct bri_call *call, struct bri_watch *watches);
 int bri_side_arm(struct bri_call *call, const struct bri_watch *watches);
 
 /* Does the step as soon as the side is to be had. */
-int bri_side_at_once(brood_queue *queue, struct bri_side *side, bri_step_fn *step);
+int bri_side_at_once(struct bri_call *call, bri_step_fn *step);
 
 /* The lock, and nobody is biased. Whoever had it before us left nothing half done, though it be dead. */
 static inline __attribute__((always_inline)) int bri_side_lock(struct bri_call *call,

@@ -6,9 +6,6 @@
 #include "os/clock.h"
 #include "sync/pause.h"
 
-/* How long a try waits for somebody who is in the middle of a put or get; longer than that it is stopped. */
-#define STALLED (100 * BROOD_MSEC)
-
 #define MOST_YIELDS 4                 /* before a sleep */
 #define LONG_YIELD (100 * BROOD_USEC) /* after which it was a stranger who ran */
 #define MOST_SELFISH 1023             /* waits */
@@ -50,7 +47,7 @@ static int64_t patience_of(struct bri_call *call)
 {
 	int64_t deadline = bri_call_deadline(call);
 
-	return deadline > 0 ? deadline : bri_deadline(STALLED);
+	return deadline > 0 ? deadline : bri_deadline(BRI_STALLED);
 }
 
 int bri_side_lock_slowly(struct bri_call *call, struct bri_side *side)
@@ -231,10 +228,8 @@ ssize_t bri_side_wait(struct bri_call *call, bri_step_fn *step)
 	return r == -EAGAIN ? wait_in_line(call, step) : r;
 }
 
-int bri_side_at_once(brood_queue *queue, struct bri_side *side, bri_step_fn *step)
+int bri_side_at_once(struct bri_call *call, bri_step_fn *step)
 {
-	struct bri_call call = { .queue = queue, .self = bri_thread(), .own = side };
-
-	call.timeout_ns = call.deadline = BROOD_FOREVER;
-	return (int)bri_side_attempt(&call, step);
+	call->timeout_ns = call->deadline = BROOD_FOREVER;
+	return (int)bri_side_attempt(call, step);
 }

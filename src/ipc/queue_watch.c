@@ -14,7 +14,6 @@
 #include "os/clock.h"
 
 #define STACK (256 << 10)
-#define STALLED (100 * BROOD_MSEC) /* how long it waits for somebody in the middle of a put */
 /* How often it asks whether producers are left, and leases come again. A death wakes one sleeper of the dead one's word, and
  * that is the getters' leader. */
 #ifndef BRI_ASKS
@@ -76,7 +75,7 @@ void bri_watcher_look(struct bri_watcher *watcher)
 	mine.call = (struct bri_call){ .queue = watcher->queue,
 				       .self = bri_thread(),
 				       .other = &watcher->queue->memory->put,
-				       .deadline = bri_deadline(STALLED),
+				       .deadline = bri_deadline(BRI_STALLED),
 				       .note = note_state };
 	n = bri_side_note(&mine.call, watches);
 	r = bri_queue_ready(watcher->queue);

@@ -184,11 +184,10 @@ static void watch(struct sleep *sleep, const uint32_t *word, uint32_t expected)
 
 static void watch_seat(struct sleep *sleep, struct seat *seat)
 {
-	uint32_t seen;
+	struct bri_watch alive = { bri_lock_word(&seat->lock), 1 }; /* just died: no sleep */
 
-	if (!bri_slot_watch(&seat->lock, &seen))
-		seen = 1; /* just died: no sleep */
-	watch(sleep, bri_lock_word(&seat->lock), seen);
+	(void)bri_slot_watch(&seat->lock, &alive);
+	watch(sleep, alive.word, alive.expected);
 }
 
 static void prepare(struct sleep *sleep, brood_barrier *barrier, const struct seat *mine)

@@ -72,7 +72,7 @@ int bri_slots_take(struct bri_thread *self, struct bri_slots slots, brood_lock *
 	return -ETIMEDOUT;
 }
 
-bool bri_slot_watch(brood_lock *slot, uint32_t *ret_seen)
+bool bri_slot_watch(brood_lock *slot, struct bri_watch *ret_watch)
 {
 	uint32_t seen = bri_lock_load(slot);
 
@@ -80,7 +80,7 @@ bool bri_slot_watch(brood_lock *slot, uint32_t *ret_seen)
 		if (seen & BRI_WAITERS ||
 		    __atomic_compare_exchange_n(bri_lock_word(slot), &seen, seen | BRI_WAITERS,
 						false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-			*ret_seen = seen | BRI_WAITERS;
+			*ret_watch = (struct bri_watch){ bri_lock_word(slot), seen | BRI_WAITERS };
 			return true;
 		}
 	}
@@ -94,12 +94,12 @@ static int wait_for_any(struct bri_slots slots, int64_t deadline)
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < slots.n; i++) {
-		uint32_t seen;
+		struct bri_watch watch;
 
-		if (!bri_slot_watch(&slots.row[i], &seen))
+		if (!bri_slot_watch(&slots.row[i], &watch))
 			return 0;
 		if (n < BRI_MOST_WATCHES)
-			watches[n] = (struct bri_watch){ bri_lock_word(&slots.row[i]), seen };
+			watches[n] = watch;
 		n++;
 	}
 	return bri_futex_wait_any(watches, n, deadline);
@@ -123,13 +123,13 @@ int bri_slots_wait(struct bri_thread *self, struct bri_slots slots, int64_t dead
 
 int bri_slot_drain(brood_lock *slot, int64_t deadline)
 {
-	uint32_t seen;
+	struct bri_watch watch;
 	int r = 0;
 
-	while (bri_slot_watch(slot, &seen)) {
+	while (bri_slot_watch(slot, &watch)) {
 		if (r < 0 || deadline == 0)
 			return r < 0 ? r : -ETIMEDOUT;
-		r = bri_futex_wait(bri_lock_word(slot), seen, deadline);
+		r = bri_futex_wait(watch.word, watch.expected, deadline);
 	}
 	return 0;
 }

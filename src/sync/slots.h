@@ -36,7 +36,7 @@ enum bri_slots_mine bri_slots_mine(const struct bri_thread *self, struct bri_slo
 /* Waits until nobody has the slot: 0, -ETIMEDOUT. One thread at a time. */
 int bri_slot_drain(brood_lock *slot, int64_t deadline);
 
-/* Notes that somebody will sleep on the slot while its word is *ret_seen. False: nobody has it. */
-bool bri_slot_watch(brood_lock *slot, uint32_t *ret_seen);
+/* Notes that somebody will sleep on the slot while it is as in *ret_watch. False: nobody has it. */
+bool bri_slot_watch(brood_lock *slot, struct bri_watch *ret_watch);
 
 #endif

@@ -23,7 +23,7 @@ MUTANTS = (
     Mutant('nobody is eager', 'queue_lease.c',
            ((' ||\n\t\tall_held(row);', ';'),), 'ack, one waits for a lease'),
     Mutant('a leader does not look out for deaths', 'queue_lease.c',
-           (('\t\tif (bri_slot_watch(lock, &seen))', '\t\tif (0)'),), 'take, none, a holder dies'),
+           (('\t\tn += bri_slot_watch(&row->entries[i].lock, ret_watches + n);', '\t\t;'),), 'take, none, a holder dies'),
     Mutant('what a dead one had is forgotten', 'queue_lease.c', (('\t\t} else if (held) {', '\t\t} else if (1) {'),), 'give_back alone'),
     Mutant('the commit comes before the message is copied', 'queue_lease.c',
            (('\tbri_message_copy(queue, before, apart, bri_entry_area(row, entry), size);\n', ''),

@@ -74,7 +74,9 @@ MUTANTS = (
            (('\t\tbri_side_commit(call->own);', '\t\tif (stop & BRI_STOP_END)\n\t\t\tbri_side_commit(call->own);\n\t\telse\n'
              '\t\t\tbri_side_count(call->own);'),), 'produce, one waits to get'),
     Mutant('producers are noted without a word to the kernel', 'queue_end.c',
-           (('if (bri_slot_watch(slot, &seen))', 'if (BRI_TID(seen = bri_lock_load(slot)) != 0)'),),
+           (('\t\tn += bri_slot_watch(&queue->memory->producers[i], watches + n);',
+             '\t{\n\t\twatches[n] = (struct bri_watch){ bri_lock_word(&queue->memory->producers[i]), bri_lock_load(&queue->memory->producers[i]) };\n'
+             '\t\tn += BRI_TID(watches[n].expected) != 0;\n\t}'),),
            'get, the last producer dies, another behind'),
     Mutant('who finds no producer left does nothing', 'queue_end.c',
            (('\t\tr = brood_queue_close(queue);\n\t\tr = r < 0 ? r : 1;', '\t\tr = -EAGAIN;'),), 'retire, one waits to get'),

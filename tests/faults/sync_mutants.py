@@ -77,7 +77,7 @@ MUTANTS = (
     Mutant('rwlock: what a dead writer left is not told', 'rwlock.c',
            (('if (r == BROOD_OWNER_DIED && rwlock->writing)', 'if (r < 0 && rwlock->writing)'),), 'rwlock write alone'),
     Mutant('slots: who sleeps does not say so', 'slots.c',
-           (('*ret_seen = seen | BRI_WAITERS;', '*ret_seen = seen;'),
+           (('bri_lock_word(slot), seen | BRI_WAITERS };', 'bri_lock_word(slot), seen };'),
             ('__atomic_compare_exchange_n(bri_lock_word(slot), &seen, seen | BRI_WAITERS,',
              '__atomic_compare_exchange_n(bri_lock_word(slot), &seen, seen,')), 'permits wait, another behind'),
     Mutant('once: done before it is', 'once.c',
