@@ -7,91 +7,15 @@
  *
  *	random-kills: kills=N failures=N
  */
-#include <brood/brood.h>
-
-#include <errno.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include "chance.h"
 #include "ipc/queue_lease.h"
-
-#define SIDE 4
-#define LIMIT (30 * BROOD_SEC)
-#define MOST (1 << 22) /* messages of a putter; it pauses then */
+#include "numbered.h"
 
 static struct shared {
-	uint32_t next[SIDE];       /* the number that the putter is about */
 	uint32_t at_hand[SIDE][2]; /* 1 + whose message the taker is about to ack, and which */
-	int failures, again;
-	bool getting;                   /* two of four get */
-	unsigned char came[SIDE][MOST]; /* how often */
-	unsigned char unsure[SIDE][MOST];
+	int again;
+	bool getting; /* two of four get */
 } * s;
 static brood_queue *q;
-
-static void failed(const char *what, long value)
-{
-	fprintf(stderr, "FAILED: %s: %ld\n", what, value);
-	__atomic_fetch_add(&s->failures, 1, __ATOMIC_SEQ_CST);
-}
-
-/* Now and then one is slow, so that the queue is full at times, and empty at times. */
-static void dawdle(unsigned seldom)
-{
-	if (below(seldom) == 0)
-		nap(below(200));
-}
-
-/* ---- messages of 16 to 80 bytes */
-
-struct message {
-	uint32_t of, n;
-	uint64_t rest[9];
-};
-
-static uint64_t word_of(uint32_t of, uint32_t n, size_t i)
-{
-	return (uint64_t)n * 0x9e3779b97f4a7c15u + of * 31 + i;
-}
-
-static size_t write_message(struct message *message, uint32_t of, uint32_t n)
-{
-	size_t words = 1 + n % 9;
-
-	message->of = of;
-	message->n = n;
-	for (size_t i = 0; i < words; i++)
-		message->rest[i] = word_of(of, n, i);
-	return 8 + 8 * words;
-}
-
-static bool is_whole(const struct message *message, size_t size)
-{
-	struct message right;
-
-	if (size < 16 || message->of >= SIDE || message->n >= MOST ||
-	    write_message(&right, message->of, message->n) != size ||
-	    memcmp(&right, message, size) != 0) {
-		failed("torn", (long)size);
-		return false;
-	}
-	return true;
-}
-
-static void count(uint32_t of, uint32_t n)
-{
-	if (__atomic_add_fetch(&s->came[of][n], 1, __ATOMIC_SEQ_CST) != 1)
-		failed("came twice", n);
-}
-
-/* ---- who is killed */
 
 static int put_in_place(uint32_t nth, uint32_t n)
 {
@@ -117,7 +41,7 @@ static int put_copied(uint32_t nth, uint32_t n)
 static void putter(uint32_t nth)
 {
 	for (;;) {
-		uint32_t n = s->next[nth];
+		uint32_t n = books->next[nth];
 		int r;
 
 		while (n + 1 >= MOST)
@@ -125,7 +49,7 @@ static void putter(uint32_t nth)
 		r = nth % 2 == 0 ? put_in_place(nth, n) : put_copied(nth, n);
 		if (r != 0)
 			failed("put", r);
-		__atomic_store_n(&s->next[nth], n + 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&books->next[nth], n + 1, __ATOMIC_SEQ_CST);
 		dawdle(400);
 	}
 }
@@ -156,7 +80,7 @@ static ssize_t take_one(uint32_t nth)
 	r = brood_queue_ack(q, &lease);
 	if (r < 0)
 		return r;
-	count(of, number);
+	count_message(of, number);
 	__atomic_store_n(&s->at_hand[nth][0], 0, __ATOMIC_SEQ_CST);
 	return n;
 }
@@ -167,7 +91,7 @@ static ssize_t get_one(void)
 	ssize_t n = brood_queue_get(q, &message, sizeof(message), LIMIT);
 
 	if (n >= 0 && is_whole(&message, (size_t)n))
-		count(message.of, message.n);
+		count_message(message.of, message.n);
 	return n;
 }
 
@@ -182,42 +106,11 @@ static void getter(uint32_t nth)
 		failed("take", (long)n);
 }
 
-static pid_t start(void (*body)(uint32_t), uint32_t nth)
-{
-	pid_t pid = fork();
-
-	if (pid < 0) {
-		perror("fork");
-		exit(2);
-	}
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		chance_part();
-		body(nth);
-		_exit(0);
-	}
-	return pid;
-}
-
-static void end(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
-
-/* What it was about may be in the queue or not: nobody puts it again. */
-static void end_putter(pid_t pid, uint32_t nth)
-{
-	end(pid);
-	s->unsure[nth][s->next[nth]] = 1;
-	s->next[nth]++;
-}
-
 static void end_getter(pid_t pid, uint32_t nth)
 {
 	end(pid);
 	if (s->at_hand[nth][0] != 0)
-		s->unsure[s->at_hand[nth][0] - 1][s->at_hand[nth][1]] = 1;
+		books->unsure[s->at_hand[nth][0] - 1][s->at_hand[nth][1]] = 1;
 	s->at_hand[nth][0] = 0;
 }
 
@@ -233,29 +126,12 @@ static void bias_early(void)
 
 static void check_all(long may_miss)
 {
-	long missing = 0, all = 0;
+	long all, missing = missing_messages(&all);
 
-	for (uint32_t of = 0; of < SIDE; of++)
-		for (uint32_t n = 0; n < s->next[of]; n++) {
-			missing += s->came[of][n] == 0 && !s->unsure[of][n];
-			all++;
-		}
 	printf("%ld messages, %d came again, %ld went with %ld killed getters\n", all, s->again,
 	       missing, may_miss);
 	if (missing > may_miss)
 		failed("lost", missing);
-}
-
-static bool ends(pid_t pid)
-{
-	int64_t until = brood_now() + LIMIT;
-
-	while (waitpid(pid, NULL, WNOHANG) == 0) {
-		if (brood_now() > until)
-			return false;
-		nap(1000);
-	}
-	return true;
 }
 
 static void kill_at_random(long kills, bool getting)
@@ -264,12 +140,13 @@ static void kill_at_random(long kills, bool getting)
 	long killed_getters = 0;
 
 	memset(s, 0, sizeof(*s));
+	memset(books, 0, sizeof(*books));
 	s->getting = getting;
 	for (uint32_t i = 0; i < SIDE; i++) {
 		putting[i] = start(putter, i);
 		takers[i] = start(getter, i);
 	}
-	for (long n = 0; n < kills && s->failures == 0; n++) {
+	for (long n = 0; n < kills && books->failures == 0; n++) {
 		uint32_t victim = below(SIDE);
 
 		bias_early();
@@ -302,10 +179,10 @@ int main(int argc, char **argv)
 	long kills = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
 
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (kills <= 0 || s == MAP_FAILED)
+	if (kills <= 0 || s == MAP_FAILED || !books_open())
 		return 2;
 	chance_begin(argc > 2 ? argv[2] : NULL);
-	for (int half = 0; half < 2 && s->failures == 0; half++) {
+	for (int half = 0; half < 2 && books->failures == 0; half++) {
 		if (brood_queue_new(
 			    &(brood_queue_opts){
 				    .items = 16, .bytes = 800, .leases = 3, .reservations = 2 },
@@ -314,6 +191,6 @@ int main(int argc, char **argv)
 		kill_at_random(half == 0 ? kills - kills / 2 : kills / 2, half == 1);
 		brood_queue_unref(q);
 	}
-	printf("random-kills: kills=%ld failures=%d\n", kills, s->failures);
-	return s->failures == 0 ? 0 : 1;
+	printf("random-kills: kills=%ld failures=%d\n", kills, books->failures);
+	return books->failures == 0 ? 0 : 1;
 }

@@ -8,85 +8,21 @@
  *
  *	random-kills: kills=N failures=N
  */
-#include <brood/brood.h>
-
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include "chance.h"
 #include "ipc/queue.h"
+#include "numbered.h"
 
-#define SIDE 4
-#define LIMIT (30 * BROOD_SEC)
-#define MOST (1 << 22) /* messages of a putter; it pauses then */
-
-static struct shared {
-	uint32_t next[SIDE]; /* the number that the putter is about */
-	int failures;
-	unsigned char came[SIDE][MOST]; /* how often */
-	unsigned char unsure[SIDE][MOST];
-} * s;
 static brood_queue *q;
-
-static void failed(const char *what, long value)
-{
-	fprintf(stderr, "FAILED: %s: %ld\n", what, value);
-	__atomic_fetch_add(&s->failures, 1, __ATOMIC_SEQ_CST);
-}
-
-/* Now and then one is slow, so that the queue is full at times, and empty at times. */
-static void dawdle(unsigned seldom)
-{
-	if (below(seldom) == 0)
-		nap(below(200));
-}
-
-/* ---- messages of 16 to 80 bytes */
-
-struct message {
-	uint32_t of, n;
-	uint64_t rest[9];
-};
-
-static uint64_t word_of(uint32_t of, uint32_t n, size_t i)
-{
-	return (uint64_t)n * 0x9e3779b97f4a7c15u + of * 31 + i;
-}
-
-static size_t write_message(struct message *message, uint32_t of, uint32_t n)
-{
-	size_t words = 1 + n % 9;
-
-	message->of = of;
-	message->n = n;
-	for (size_t i = 0; i < words; i++)
-		message->rest[i] = word_of(of, n, i);
-	return 8 + 8 * words;
-}
 
 static void check_message(const struct message *message, size_t size, int64_t *last)
 {
-	struct message right;
-
-	if (size < 16 || message->of >= SIDE || message->n >= MOST ||
-	    write_message(&right, message->of, message->n) != size ||
-	    memcmp(&right, message, size) != 0) {
-		failed("torn", (long)size);
+	if (!is_whole(message, size))
 		return;
-	}
 	if (message->n <= last[message->of])
 		failed("out of order", message->n);
 	last[message->of] = message->n;
-	if (__atomic_add_fetch(&s->came[message->of][message->n], 1, __ATOMIC_SEQ_CST) != 1)
-		failed("came twice", message->n);
+	count_message(message->of, message->n);
 }
 
 /* ---- who is killed */
@@ -96,7 +32,7 @@ static void putter(uint32_t nth)
 	struct message messages[3];
 
 	for (;;) {
-		uint32_t n = s->next[nth];
+		uint32_t n = books->next[nth];
 		size_t size = write_message(messages, nth, n);
 		int r;
 
@@ -105,7 +41,7 @@ static void putter(uint32_t nth)
 		r = brood_queue_put(q, messages, size, LIMIT);
 		if (r != 0)
 			failed("put", r);
-		__atomic_store_n(&s->next[nth], n + 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&books->next[nth], n + 1, __ATOMIC_SEQ_CST);
 		dawdle(400);
 	}
 }
@@ -142,37 +78,6 @@ static void getter(uint32_t nth)
 		failed("get", (long)n);
 }
 
-static pid_t start(void (*body)(uint32_t), uint32_t nth)
-{
-	pid_t pid = fork();
-
-	if (pid < 0) {
-		perror("fork");
-		exit(2);
-	}
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		chance_part();
-		body(nth);
-		_exit(0);
-	}
-	return pid;
-}
-
-static void end(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
-
-/* What it was about may be in the queue or not: nobody puts it again. */
-static void end_putter(pid_t pid, uint32_t nth)
-{
-	end(pid);
-	s->unsure[nth][s->next[nth]] = 1;
-	s->next[nth]++;
-}
-
 /* ---- stalls
  *
  * A queue with putters and getters that live always has something to do for one side. What counts is how long neither side
@@ -189,7 +94,7 @@ static struct {
 static bool all_have_put(void)
 {
 	for (uint32_t i = 0; i < SIDE; i++)
-		if (__atomic_load_n(&s->next[i], __ATOMIC_SEQ_CST) + 1 < MOST)
+		if (__atomic_load_n(&books->next[i], __ATOMIC_SEQ_CST) + 1 < MOST)
 			return false;
 	return true;
 }
@@ -225,28 +130,11 @@ static long bias_early(void)
 
 static void check_all(long killed_getters)
 {
-	long missing = 0, all = 0;
+	long all, missing = missing_messages(&all);
 
-	for (uint32_t of = 0; of < SIDE; of++)
-		for (uint32_t n = 0; n < s->next[of]; n++) {
-			missing += s->came[of][n] == 0 && !s->unsure[of][n];
-			all++;
-		}
 	printf("%ld messages, %ld went with %ld killed getters\n", all, missing, killed_getters);
 	if (missing > killed_getters)
 		failed("lost", missing);
-}
-
-static bool ends(pid_t pid)
-{
-	int64_t until = brood_now() + LIMIT;
-
-	while (waitpid(pid, NULL, WNOHANG) == 0) {
-		if (brood_now() > until)
-			return false;
-		nap(1000);
-	}
-	return true;
 }
 
 static void kill_at_random(long kills)
@@ -258,7 +146,7 @@ static void kill_at_random(long kills)
 		putting[i] = start(putter, i);
 		getting[i] = start(getter, i);
 	}
-	for (long n = 0; n < kills && s->failures == 0; n++) {
+	for (long n = 0; n < kills && books->failures == 0; n++) {
 		uint32_t victim = below(SIDE);
 
 		biased += bias_early();
@@ -291,14 +179,13 @@ int main(int argc, char **argv)
 {
 	long kills = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
 
-	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (kills <= 0 || s == MAP_FAILED)
+	if (kills <= 0 || !books_open())
 		return 2;
 	chance_begin(argc > 2 ? argv[2] : NULL);
 	if (brood_queue_new(&(brood_queue_opts){ .items = 16, .bytes = 800 }, &q) < 0)
 		return 2;
 	kill_at_random(kills);
 	brood_queue_unref(q);
-	printf("random-kills: kills=%ld failures=%d\n", kills, s->failures);
-	return s->failures == 0 ? 0 : 1;
+	printf("random-kills: kills=%ld failures=%d\n", kills, books->failures);
+	return books->failures == 0 ? 0 : 1;
 }
