@@ -7,13 +7,12 @@
 
 #include "ipc/queue_end.h"
 #include "tests/unit/leak.h"
-#include "tests/unit/peers.h"
+#include "tests/unit/queues.h"
 
 static struct shared {
 	flag here[8], go;
 	int result[8];
 } * s;
-static brood_queue *q;
 
 static void make(void)
 {
@@ -21,47 +20,11 @@ static void make(void)
 	ck_assert_int_eq(brood_queue_new(NULL, &q), 0);
 }
 
-static void end(void)
-{
-	q = brood_queue_unref(q);
-}
-
-static void remake(brood_queue_opts opts)
-{
-	end();
-	ck_assert_int_eq(brood_queue_new(&opts, &q), 0);
-}
-
-static void put(const char *text)
-{
-	ck_assert_int_eq(brood_queue_put(q, text, strlen(text), 0), 0);
-}
-
 static int get(void)
 {
 	char buf[8];
 
 	return (int)brood_queue_get(q, buf, sizeof(buf), 0);
-}
-
-static int waiters(const brood_lock *lock)
-{
-	return brood_lock_waiters(lock);
-}
-
-static int getters(void)
-{
-	return bri_futex_count(&q->memory->put.word) + waiters(&q->memory->get.gate);
-}
-
-static int putters(void)
-{
-	return bri_futex_count(&q->memory->get.word) + waiters(&q->memory->put.gate);
-}
-
-static int joiners(void)
-{
-	return bri_futex_count(&q->memory->done.word) + waiters(&q->memory->done.gate);
 }
 
 static void get_one(void *nth)

@@ -10,7 +10,7 @@
 
 #include "ipc/queue_lease.h"
 #include "tests/unit/leak.h"
-#include "tests/unit/peers.h"
+#include "tests/unit/queues.h"
 
 static struct shared {
 	flag here[8], go;
@@ -18,28 +18,11 @@ static struct shared {
 	char text[8][64];
 	int acked[4096];
 } * s;
-static brood_queue *q;
-
-static void end(void)
-{
-	q = brood_queue_unref(q);
-}
-
-static void remake(brood_queue_opts opts)
-{
-	end();
-	ck_assert_int_eq(brood_queue_new(&opts, &q), 0);
-}
 
 static void make(void)
 {
 	s = share(sizeof(*s));
 	remake((brood_queue_opts){ .leases = 4 });
-}
-
-static void put(const char *text)
-{
-	ck_assert_int_eq(brood_queue_put(q, text, strlen(text), 0), 0);
 }
 
 static brood_lease ck_take(const char *text, unsigned deliveries)
@@ -57,25 +40,6 @@ static void ck_ack(brood_lease *lease)
 {
 	ck_assert_int_eq(brood_queue_ack(q, lease), 0);
 	ck_assert_ptr_null(lease->message);
-}
-
-static void ck_get(const char *text)
-{
-	char buf[64] = "";
-
-	ck_assert_int_eq(brood_queue_get(q, buf, sizeof(buf), 0), (ssize_t)strlen(text));
-	ck_assert_mem_eq(buf, text, strlen(text));
-}
-
-/* How many wait to take or to get. */
-static int takers(void)
-{
-	return bri_futex_count(&q->memory->put.word) + brood_lock_waiters(&q->memory->get.gate);
-}
-
-static int joiners(void)
-{
-	return bri_futex_count(&q->memory->done.word) + brood_lock_waiters(&q->memory->done.gate);
 }
 
 /* ---- alone */
@@ -407,7 +371,7 @@ START_TEST(a_dead_ones_message_comes_again)
 	ck_assert_int_eq(s->deliveries[1], 2);
 	for (intptr_t i = 0; i < 2; i++)
 		waiting[i] = peer(take_and_stay, (void *)(i + 2));
-	eventually(takers() == 2);
+	eventually(getters() == 2);
 	finish_off(dead);
 	eventually(s->here[2] + s->here[3] == 1);
 	ck_assert_str_eq(s->text[s->here[2] ? 2 : 3], "task");
@@ -429,7 +393,7 @@ START_TEST(a_getter_is_woken_for_it)
 	put("task");
 	dead = one_takes(0);
 	getting = peer(get_one, (void *)1);
-	eventually(takers() == 1);
+	eventually(getters() == 1);
 	finish_off(dead);
 	ck_finishes(getting);
 	ck_assert_str_eq(s->text[1], "task");
@@ -444,7 +408,7 @@ START_TEST(giving_back_wakes)
 	put("task");
 	lease = ck_take("task", 1);
 	waiting = peer(take_and_stay, (void *)0);
-	eventually(takers() == 1);
+	eventually(getters() == 1);
 	ck_assert_int_eq(brood_queue_give_back(q, &lease), 0);
 	await(&s->here[0]);
 	ck_assert_int_eq(s->deliveries[0], 2);
@@ -507,7 +471,7 @@ START_TEST(an_ack_lets_one_take)
 	lease = ck_take("a", 1);
 	for (intptr_t i = 0; i < 2; i++)
 		waiting[i] = peer(take_and_stay, (void *)i);
-	eventually(takers() == 2);
+	eventually(getters() == 2);
 	ck_ack(&lease);
 	eventually(s->here[0] + s->here[1] == 1);
 	dead = waiting[s->here[0] ? 0 : 1];
@@ -536,12 +500,12 @@ START_TEST(the_end_waits_for_leases)
 	lease = ck_take("y", 1);
 	waiting[0] = peer(take_and_stay, (void *)1);
 	waiting[1] = peer(get_one, (void *)2);
-	eventually(takers() == 2);
+	eventually(getters() == 2);
 	ck_assert_int_eq(brood_queue_close(q), 0);
 	ck_assert_int_eq(brood_queue_take(q, 0, &more), -ETIMEDOUT);
 	ck_assert_int_eq(brood_queue_get(q, &c, 1, 0), -ETIMEDOUT);
 	ck_assert_int_eq(brood_queue_peek(q, &c, 1, 0), -ETIMEDOUT);
-	eventually(takers() == 2);
+	eventually(getters() == 2);
 	finish_off(dead);
 	eventually(s->here[1] + s->here[2] >= 1);
 	raise_flag(&s->go);
@@ -549,7 +513,7 @@ START_TEST(the_end_waits_for_leases)
 	nap_ms(20);
 	ck_assert_int_eq(s->here[1] + s->here[2], 1);
 	waiting[2] = peer(get_one, (void *)3);
-	eventually(takers() == 2);
+	eventually(getters() == 2);
 	ck_ack(&lease);
 	for (int i = 0; i < 3; i++)
 		ck_finishes(waiting[i]);
@@ -652,7 +616,7 @@ START_TEST(producers_and_takers_may_die_in_any_order)
 	await(&s->here[0]);
 	dead = one_takes(1);
 	taking = peer(take_and_stay, (void *)2);
-	eventually(takers() == 1);
+	eventually(getters() == 1);
 	finish_off(_i == 0 ? producer : dead);
 	if (_i == 0) {
 		eventually(brood_queue_is_closed(q) == 1);
@@ -750,7 +714,7 @@ START_TEST(a_handler_may_take_and_give_back)
 	put("a");
 	pthread_create(&thread, NULL, taken_from, NULL);
 	await(&s->here[0]);
-	eventually(takers() == 1);
+	eventually(getters() == 1);
 	pthread_kill(thread, SIGUSR1);
 	pthread_join(thread, NULL);
 	ck_assert_int_eq(s->result[1], -ETIMEDOUT);

@@ -8,25 +8,13 @@
 
 #include "ipc/queue_lease.h"
 #include "tests/unit/leak.h"
-#include "tests/unit/peers.h"
+#include "tests/unit/queues.h"
 
 static struct shared {
 	flag here[8], go;
 	int result[8];
 	int came[4096];
 } * s;
-static brood_queue *q;
-
-static void end(void)
-{
-	q = brood_queue_unref(q);
-}
-
-static void remake(brood_queue_opts opts)
-{
-	end();
-	ck_assert_int_eq(brood_queue_new(&opts, &q), 0);
-}
 
 static void make(void)
 {
@@ -51,23 +39,9 @@ static void ck_commit(brood_reservation *room, const char *text)
 	ck_assert_ptr_null(room->room);
 }
 
-static void put(const char *text)
-{
-	ck_assert_int_eq(brood_queue_put(q, text, strlen(text), 0), 0);
-}
-
-static void ck_get(const char *text)
-{
-	char buf[64] = "";
-
-	ck_assert_int_eq(brood_queue_get(q, buf, sizeof(buf), 0), (ssize_t)strlen(text));
-	ck_assert_mem_eq(buf, text, strlen(text));
-}
-
 static int reservers(void)
 {
-	return bri_futex_count(&q->memory->get.word) +
-	       brood_lock_waiters(&q->rooms.head->side.gate);
+	return waiters(&q->memory->get, &q->rooms.head->side);
 }
 
 /* ---- alone */

@@ -9,65 +9,18 @@
 
 #include "ipc/queue.h"
 #include "tests/unit/leak.h"
-#include "tests/unit/peers.h"
+#include "tests/unit/queues.h"
 
 static struct shared {
 	flag here[8], go;
 	int64_t sum[8];
 	int count[8], result[8];
 } * s;
-static brood_queue *q;
 
 static void make(void)
 {
 	s = share(sizeof(*s));
 	ck_assert_int_eq(brood_queue_new(NULL, &q), 0);
-}
-
-static void end(void)
-{
-	q = brood_queue_unref(q);
-}
-
-/* Another than the default one. */
-static void remake(brood_queue_opts opts)
-{
-	end();
-	ck_assert_int_eq(brood_queue_new(&opts, &q), 0);
-}
-
-static void put(const char *text)
-{
-	ck_assert_int_eq(brood_queue_put(q, text, strlen(text), 0), 0);
-}
-
-static void ck_get(const char *text)
-{
-	char buf[64] = "";
-
-	ck_assert_int_eq(brood_queue_get(q, buf, sizeof(buf), 0), (ssize_t)strlen(text));
-	ck_assert_mem_eq(buf, text, strlen(text));
-}
-
-static int waiters(const brood_lock *lock)
-{
-	return brood_lock_waiters(lock);
-}
-
-/* How many wait to get, to put, to join. */
-static int getters(void)
-{
-	return bri_futex_count(&q->memory->put.word) + waiters(&q->memory->get.gate);
-}
-
-static int putters(void)
-{
-	return bri_futex_count(&q->memory->get.word) + waiters(&q->memory->put.gate);
-}
-
-static int joiners(void)
-{
-	return bri_futex_count(&q->memory->done.word) + waiters(&q->memory->done.gate);
 }
 
 START_TEST(what_was_put_first_comes_first)
