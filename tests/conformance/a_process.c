@@ -407,71 +407,55 @@ START_TEST(a19_exit)
 }
 END_TEST
 
-/* The grandchild's, too. */
+/* A process in a process in … `mixed`: by the method of the other depth, so that each has one of the other as parent. */
 static int put_and_start(const brood_args *args)
 {
 	brood_queue *queue = brood_args_queue(args, 0);
 	int64_t depth = brood_args_int(args, 1);
+	bool mixed = brood_args_bool(args, 2);
+	brood_process_opts opts = { .method = BROOD_START_DEFAULT };
 	brood_process *p;
 	char c = (char)('0' + depth);
 
 	must(brood_queue_put(queue, &c, 1, PATIENCE_NS) == 0);
 	if (depth == 0)
 		return 0;
-	must(brood_process_start(put_and_start, BROOD_ARGS(queue, depth - 1), NULL, &p) == 0);
+	if (mixed)
+		opts.method = depth % 2 != 0 ? BROOD_START_SPAWN : BROOD_START_FORK;
+	must(brood_process_start(put_and_start, BROOD_ARGS(queue, depth - 1, mixed), &opts, &p) ==
+	     0);
 	must(brood_process_join(p, PATIENCE_NS, NULL) == 0);
 	brood_process_unref(p);
 	return 0;
+}
+
+static void ck_nested(int depth, bool mixed)
+{
+	brood_queue *queue;
+	brood_process *p;
+	char c;
+
+	ck_assert_int_eq(brood_queue_new(NULL, &queue), 0);
+	p = start_it(put_and_start, BROOD_ARGS(queue, depth, mixed), NULL);
+	ck_assert_int_eq(end_of(p), 0);
+	for (int wanted = '0' + depth; wanted >= '0'; wanted--) {
+		ck_assert_int_eq(brood_queue_get(queue, &c, 1, 0), 1);
+		ck_assert_int_eq(c, wanted);
+	}
+	brood_queue_unref(queue);
 }
 
 /* A20 (TestStartMethod.test_nested_startmethod) */
 START_TEST(a20_nested)
 {
-	brood_queue *queue;
-	char c;
-
-	ck_assert_int_eq(brood_queue_new(NULL, &queue), 0);
-	ck_assert_int_eq(end_of(start_it(put_and_start, BROOD_ARGS(queue, 2), NULL)), 0);
-	for (char wanted = '2'; wanted >= '0'; wanted--) {
-		ck_assert_int_eq(brood_queue_get(queue, &c, 1, 0), 1);
-		ck_assert_int_eq(c, wanted);
-	}
-	brood_queue_unref(queue);
+	ck_nested(2, false);
 }
 END_TEST
-
-/* By the method of the other depth, so that each has one of the other as parent. */
-static int put_and_mix(const brood_args *args)
-{
-	brood_queue *queue = brood_args_queue(args, 0);
-	int64_t depth = brood_args_int(args, 1);
-	const brood_process_opts opts = { .method = depth % 2 != 0 ? BROOD_START_SPAWN :
-								     BROOD_START_FORK };
-	brood_process *p;
-	char c = (char)('0' + depth);
-
-	must(brood_queue_put(queue, &c, 1, PATIENCE_NS) == 0);
-	if (depth == 0)
-		return 0;
-	must(brood_process_start(put_and_mix, BROOD_ARGS(queue, depth - 1), &opts, &p) == 0);
-	must(brood_process_join(p, PATIENCE_NS, NULL) == 0);
-	brood_process_unref(p);
-	return 0;
-}
 
 /* A20 (TestStartMethod.test_mixed_startmethod) */
 START_TEST(a20_mixed)
 {
-	brood_queue *queue;
-	char c;
-
-	ck_assert_int_eq(brood_queue_new(NULL, &queue), 0);
-	ck_assert_int_eq(end_of(start_it(put_and_mix, BROOD_ARGS(queue, 4), NULL)), 0);
-	for (char wanted = '4'; wanted >= '0'; wanted--) {
-		ck_assert_int_eq(brood_queue_get(queue, &c, 1, 0), 1);
-		ck_assert_int_eq(c, wanted);
-	}
-	brood_queue_unref(queue);
+	ck_nested(4, true);
 }
 END_TEST
 
