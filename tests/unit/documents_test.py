@@ -8,6 +8,7 @@ All is C99, but for what has the macro BROOD_ARGS, which takes C11; and C++17 wh
 by the compiler $CXX; without one it is left out.
 """
 import glob
+import multiprocessing
 import os
 import re
 import shlex
@@ -103,6 +104,21 @@ class DocumentsTest(unittest.TestCase):
                 self.compiles(whole(piece, '#include <brood/brood.h>\n'), f'{name}-{at + 1}.c')
             for at, piece in enumerate(fenced(read(name), 'cpp')):
                 self.compiles(whole(piece, FACE), f'{name}-{at + 1}.cpp')
+
+    def test_each_name_of_the_module_is_there(self):
+        text = read('docs', 'from-python.md')
+        missing = [name for name in multiprocessing.__all__ if not re.search(rf'\b{name}\b', text)]
+        self.assertFalse(missing)
+        # What is said to be a function of brood is one.
+        headers = ''.join(read(name) for name in names('include/brood/*.h'))
+        told = set(re.findall(r'`(brood_\w+)\(', text))
+        self.assertTrue(told)
+        self.assertFalse([name for name in told if not re.search(rf'\b{name}\(', headers)])
+
+    def test_each_header_is_in_the_matrix(self):
+        rows = re.findall(r'^\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|$', read('docs', 'fork-and-signals.md'), re.MULTILINE)
+        told = re.findall(r'\(\.\./include/(brood/\w+\.h)\)', '\n'.join(rows))
+        self.assertEqual(sorted(told), [name[len('include/'):] for name in names('include/brood/*.h') if name != 'include/brood/brood.h'])
 
     def test_headers(self):
         with_examples = set()
