@@ -34,7 +34,7 @@
 static const char *const words[2][2] = { { VARIABLE "=3 loader", VARIABLE "=3" },
 					 { VARIABLE "=3 loader server", VARIABLE "=3 server" } };
 
-#define PROBE VARIABLE "=3 probe" /* only say who you are */
+static const char probe_word[] = VARIABLE "=3 probe"; /* only say who you are */
 
 #define PATIENCE (10 * BROOD_SEC) /* until brood_init() says so */
 
@@ -124,7 +124,7 @@ static int probe(const char *path)
 {
 	bri_cleanup(bri_closep) int channel = -1, theirs = -1;
 	brood_pass pass = { .as = BRI_CHANNEL };
-	const char *const argv[] = { path, NULL }, *const edits[] = { PROBE, NULL };
+	const char *const argv[] = { path, NULL }, *const edits[] = { probe_word, NULL };
 	const brood_spawn_opts opts = { .env_edits = edits,
 					.in = { .kind = BROOD_STDIO_NULL },
 					.out = { .kind = BROOD_STDIO_NULL },
@@ -194,7 +194,7 @@ static bool is_given(bool is_server, bool is_self)
 
 static bool is_probed(void)
 {
-	return strcmp(given, PROBE + sizeof(VARIABLE)) == 0;
+	return strcmp(given, probe_word + sizeof(VARIABLE)) == 0;
 }
 
 static bool is_known(void)
