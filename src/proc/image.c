@@ -272,7 +272,9 @@ void bri_image_begin(void)
 	if (is_probed()) {
 		struct who who;
 
-		_exit(say_who(&who) < 0 || bri_send(BRI_CHANNEL, &who, sizeof(who)) < 0);
+		if (say_who(&who) == 0)
+			(void)bri_send(BRI_CHANNEL, &who, sizeof(who));
+		_exit(0);
 	}
 	/* It is the loader that calls us there; and for crashes its path is not the parent's. */
 	if (is_given(false, true) || is_given(true, true))

@@ -54,15 +54,16 @@ static void find_library_from_anywhere(void)
 	setenv("LD_LIBRARY_PATH", folder, 1);
 }
 
-static void tell_program(brood_queue *queue)
+static const char *own_path(void)
 {
-	char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+	static char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
-	brood_queue_put(queue, path, n < 0 ? 0 : (size_t)n, 0);
+	path[n > 0 ? n : 0] = '\0';
+	return path;
 }
 
-/* And that of a child of its own. */
+/* Tells which program it is in, and so does a child of its own. */
 static int tell(const brood_args *args)
 {
 	brood_queue *queue = brood_args_queue(args, 0);
@@ -71,7 +72,8 @@ static int tell(const brood_args *args)
 	brood_process *p;
 	brood_exit end;
 
-	tell_program(queue);
+	if (brood_queue_put(queue, own_path(), strlen(own_path()), 0) < 0)
+		return 2;
 	if (brood_args_bool(args, 2))
 		return 0;
 	if (brood_process_start(tell, BROOD_ARGS(queue, method, true), &opts, &p) < 0)
@@ -105,16 +107,6 @@ static void runs_in(brood_start_method method, const char *path)
 		ck_assert_str_eq(said, path);
 	}
 	brood_queue_unref(queue);
-}
-
-static const char *own_path(void)
-{
-	static char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	ck_assert_int_gt(n, 0);
-	path[n] = '\0';
-	return path;
 }
 
 /* ---- tests */
@@ -180,11 +172,11 @@ START_TEST(what_cannot_run_functions_is_refused)
 	int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 
 	ck_assert_int_eq(write(fd, "no program\n", 11), 11);
-	close(fd);
 	ck_assert_int_eq(brood_set_executable(""), -EINVAL);
 	ck_assert_int_eq(brood_set_executable(scratch_path("none")), -ENOENT);
 	ck_assert_int_eq(brood_set_executable(file), -EACCES);
-	ck_assert_int_eq(chmod(file, 0755), 0);
+	ck_assert_int_eq(fchmod(fd, 0755), 0);
+	close(fd);
 	ck_assert_int_eq(brood_set_executable(file), -ENOEXEC);
 	ck_assert_int_eq(brood_set_executable(CHILD("end")), -ENOTSUP);
 	ck_assert_int_eq(brood_set_executable(CHILD("stay")), -ENOTSUP); /* after a while */
