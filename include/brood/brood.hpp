@@ -40,7 +40,7 @@
  *            function, as in C: "argument 1: an int is wanted, a text is there". A lambda that captures nothing is fine.
  * Guards     brood::lock_guard and its kin acquire, and release at the end of their scope. Whether they have it, and with what word
  *            (BROOD_OWNER_DIED), is to be asked. A raw fork(2) inside of their scope makes two that release: only
- *            sem_guard's succeeds twice.
+ *            sem_guard's succeeds twice. brood::lease is a message of a queue that comes again unless it was acked.
  * Objects    in shared memory (brood_lock, …) are C structs: initialise them as in C, and forget them. */
 #ifndef BROOD_BROOD_HPP
 #define BROOD_BROOD_HPP
@@ -523,7 +523,8 @@ template <class T> T at(const brood_args *args, size_t index)
 	} else if constexpr (std::is_same_v<T, const brood_object *>) {
 		return brood_args_object(args, index);
 	} else {
-		static_assert(std::is_pointer_v<T>, "no type of an argument");
+		static_assert(std::is_pointer_v<T> && !std::is_same_v<T, char *>,
+			      "no type of an argument; a text is a const char *");
 		return detail::pointer_at(
 			args, index,
 			static_cast<std::remove_const_t<std::remove_pointer_t<T>> *>(nullptr));
@@ -624,6 +625,58 @@ using read_guard = guard<brood_rwlock, brood_rwlock_read, brood_rwlock_release>;
 using write_guard = guard<brood_rwlock, brood_rwlock_write, brood_rwlock_release>;
 using sem_guard = guard<brood_sem, brood_sem_acquire, brood_sem_release>;
 using permits_guard = guard<brood_permits, brood_permits_acquire, brood_permits_release>;
+
+/** A message for as long as one works on it, brood_queue_take(): the end of the scope gives it back, to come again, unless it was acked. */
+class [[nodiscard]] lease
+{
+public:
+	explicit lease(brood_queue *queue, int64_t timeout_ns = BROOD_FOREVER) noexcept
+		: queue_(queue), result_(brood_queue_take(queue, timeout_ns, &lease_))
+	{
+	}
+	lease(const lease &) = delete;
+	lease &operator=(const lease &) = delete;
+	~lease()
+	{
+		if (result_ >= 0)
+			brood_queue_give_back(queue_, &lease_);
+	}
+
+	/** The message's size, or what taking it said; -EPERM once it was acked. */
+	ssize_t result() const noexcept
+	{
+		return result_;
+	}
+	explicit operator bool() const noexcept
+	{
+		return result_ >= 0;
+	}
+	/** It lies in the queue; good as long as one has it. */
+	std::string_view message() const noexcept
+	{
+		return result_ < 0 ? std::string_view() :
+				     std::string_view(static_cast<const char *>(lease_.message),
+						      lease_.size);
+	}
+	unsigned deliveries() const noexcept
+	{
+		return lease_.deliveries;
+	}
+	/** The work is done. Returns 0, or what brood_queue_ack() says: it is ours still. */
+	int ack() noexcept
+	{
+		int r = result_ < 0 ? -EPERM : brood_queue_ack(queue_, &lease_);
+
+		if (r == 0)
+			result_ = -EPERM;
+		return r;
+	}
+
+private:
+	brood_queue *queue_;
+	brood_lease lease_ = {};
+	ssize_t result_;
+};
 
 }
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -186,6 +187,21 @@ START_TEST(what_cannot_run_functions_is_refused)
 }
 END_TEST
 
+static void without_descriptors(void)
+{
+	const struct rlimit none = { .rlim_cur = 3, .rlim_max = 3 };
+
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_int_eq(brood_set_executable(CHILD("starter")), -EMFILE);
+}
+
+START_TEST(it_takes_descriptors_to_ask)
+{
+	in_fork(without_descriptors);
+	runs_in(BROOD_START_SPAWN, own_path());
+}
+END_TEST
+
 START_TEST(not_while_a_server_is_there)
 {
 	find_library_from_anywhere();
@@ -237,6 +253,7 @@ int main(void)
 	tcase_add_loop_test(tcase, one_without_the_function_says_so, 0, 2);
 	tcase_add_loop_test(tcase, one_runs_functions_of_libraries, 0, 2);
 	tcase_add_test(tcase, what_cannot_run_functions_is_refused);
+	tcase_add_test(tcase, it_takes_descriptors_to_ask);
 	tcase_add_test(tcase, not_while_a_server_is_there);
 	tcase_add_test(tcase, methods_have_names);
 	return leak_run(suite);

@@ -667,6 +667,37 @@ START_TEST(guards_of_each_kind)
 }
 END_TEST
 
+START_TEST(a_lease_comes_again_unless_acked)
+{
+	brood_queue_opts opts = {};
+	brood::queue queue;
+
+	opts.leases = 2;
+	ck_assert_int_eq(brood_queue_new(&opts, queue.ret()), 0);
+	ck_assert_int_eq(queue.put("work"), 0);
+	{
+		brood::lease lease(queue, patience), none(queue, 0);
+
+		ck_assert(lease && lease.result() == 4 && lease.message() == "work");
+		ck_assert_uint_eq(lease.deliveries(), 1);
+		ck_assert(!none && none.result() == -ETIMEDOUT && none.message().empty());
+		ck_assert_int_eq(none.ack(), -EPERM);
+	}
+	ck_assert_int_eq(brood_queue_leased(queue), 0);
+	{
+		brood::lease lease(queue, patience);
+
+		ck_assert_uint_eq(lease.deliveries(), 2);
+		ck_assert_int_eq(lease.ack(), 0);
+		ck_assert(!lease && lease.ack() == -EPERM);
+	}
+	ck_assert_int_eq(brood_queue_size(queue), 0);
+	ck_assert_int_eq(brood_queue_unfinished(queue), 0);
+	ck_assert_int_eq(brood_queue_new(nullptr, queue.ret()), 0);
+	ck_assert_int_eq(brood::lease(queue, 0).result(), -EOPNOTSUPP);
+}
+END_TEST
+
 int main()
 {
 	Suite *suite = suite_create("brood.hpp");
@@ -694,5 +725,6 @@ int main()
 	tcase_add_test(tcase, a_guard_gives_back_once);
 	tcase_add_test(tcase, a_guard_says_that_the_owner_died);
 	tcase_add_test(tcase, guards_of_each_kind);
+	tcase_add_test(tcase, a_lease_comes_again_unless_acked);
 	return leak_run(suite);
 }
