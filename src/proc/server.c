@@ -181,19 +181,22 @@ static int await_spare(struct bri_family *family, struct bri_spare *ret_spare)
 	return r;
 }
 
-/* Whether both are alive: a spare without its server would have nobody to tell its end. Returns 0, -EPIPE, or -errno. */
+/* Whether both are alive: a spare without its server would have nobody to tell its end. Returns 0; -EPIPE: the server is dead;
+ * -ECHILD: the spare; or -errno. */
 static int check_spare(const struct bri_family *family, const struct bri_spare *spare)
 {
 	struct pollfd events[2] = { { .fd = spare->process.pidfd, .events = POLLIN },
 				    { .fd = brood_child_pidfd(family->server), .events = POLLIN } };
-	int n = poll(events, 2, 0);
 
-	if (n < 0)
+	if (poll(events, 2, 0) < 0)
 		return -errno;
-	return n == 0 ? 0 : -EPIPE;
+	if (events[1].revents != 0)
+		return -EPIPE;
+	return events[0].revents != 0 ? -ECHILD : 0;
 }
 
-static int take_spare(struct bri_family *family, struct bri_spare *ret_spare)
+/* One, dead or alive. */
+static int fetch_spare(struct bri_family *family, struct bri_spare *ret_spare)
 {
 	bool waited = family->spares == 0;
 	int r = waited ? order_spare(family) : 0;
@@ -206,16 +209,28 @@ static int take_spare(struct bri_family *family, struct bri_spare *ret_spare)
 		if (r == 0)
 			r = await_spare(family, ret_spare);
 	}
-	if (r < 0)
-		return r;
-	r = check_spare(family, ret_spare);
-	if (r < 0) {
-		discard(ret_spare);
-		return r;
+	return r;
+}
+
+#define DEAD 3 /* spares in a row */
+
+static int take_spare(struct bri_family *family, struct bri_spare *ret_spare)
+{
+	int r = -ECHILD;
+
+	for (int i = 0; r == -ECHILD && i < DEAD; i++) {
+		r = fetch_spare(family, ret_spare);
+		if (r < 0)
+			return r;
+		r = check_spare(family, ret_spare);
+		if (r == -ECHILD)
+			let_go(ret_spare);
+		else if (r < 0)
+			discard(ret_spare);
 	}
-	if (family->spares == 0)
+	if (r == 0 && family->spares == 0)
 		(void)order_spare(family);
-	return 0;
+	return r;
 }
 
 int bri_server_take(struct bri_family *family, const struct bri_image *image, brood_fail *fail,
@@ -229,7 +244,8 @@ int bri_server_take(struct bri_family *family, const struct bri_image *image, br
 	if (r == 0) {
 		r = take_spare(family, ret_spare);
 		if (r < 0)
-			bri_fail(fail, "server", r, NULL);
+			bri_fail(fail, "server", r, "%s",
+				 r == -ECHILD ? "what it forks ends before it has an order" : "");
 		if (r == -EPIPE)
 			forget(family);
 	}
