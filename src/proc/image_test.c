@@ -9,13 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/unit/leak.h"
-
-#define CHILD(name) (BROOD_TEST_CHILDREN "/" name)
+#include "tests/unit/run.h"
 
 static const brood_start_method far[] = { BROOD_START_SPAWN, BROOD_START_FORKSERVER };
 
@@ -23,24 +21,6 @@ static void unmake(void)
 {
 	brood_finish();
 	ck_assert_int_eq(brood_set_executable(NULL), 0);
-}
-
-/* A copy of this program at another place, that others cannot tell from it. */
-static const char *copy_of_self(void)
-{
-	const char *copy = scratch_path("copy");
-	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	int to = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-	ssize_t n;
-
-	ck_assert(from >= 0 && to >= 0);
-	do
-		n = sendfile(to, from, NULL, 1 << 20);
-	while (n > 0);
-	ck_assert_int_eq(n, 0);
-	close(from);
-	close(to);
-	return copy;
 }
 
 /* It is linked to the library by a path that begins at its own. */
@@ -114,7 +94,7 @@ static void runs_in(brood_start_method method, const char *path)
 
 START_TEST(a_copy_elsewhere_runs_the_function)
 {
-	const char *copy = copy_of_self();
+	const char *copy = copy_program("/proc/self/exe", "copy");
 
 	find_library_from_anywhere();
 	runs_in(far[_i], own_path());
@@ -155,14 +135,14 @@ END_TEST
 START_TEST(one_runs_functions_of_libraries)
 {
 	void *library = dlopen(CHILD("guest.so"), RTLD_NOW);
-	int (*run)(int, int, char *, size_t);
+	int (*guest_run)(int, int, char *, size_t);
 	char said[1000];
 
 	ck_assert_ptr_nonnull(library);
-	*(void **)&run = dlsym(library, "guest_run");
-	ck_assert(run != NULL);
+	*(void **)&guest_run = dlsym(library, "guest_run");
+	ck_assert(guest_run != NULL);
 	ck_assert_int_eq(brood_set_executable(CHILD("starter")), 0);
-	ck_assert_int_eq(run((int)far[_i], 2, said, sizeof(said)), 3);
+	ck_assert_int_eq(guest_run((int)far[_i], 2, said, sizeof(said)), 3);
 }
 END_TEST
 
@@ -206,7 +186,7 @@ START_TEST(not_while_a_server_is_there)
 {
 	find_library_from_anywhere();
 	runs_in(BROOD_START_FORKSERVER, own_path());
-	ck_assert_int_eq(brood_set_executable(copy_of_self()), -EALREADY);
+	ck_assert_int_eq(brood_set_executable(copy_program("/proc/self/exe", "copy")), -EALREADY);
 	ck_assert_int_eq(brood_set_executable(NULL), -EALREADY);
 	runs_in(BROOD_START_FORKSERVER, own_path());
 }

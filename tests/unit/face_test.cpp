@@ -310,6 +310,9 @@ START_TEST(functions_with_parameters)
 	ck_assert_int_eq(brood::start(brood::call<big>, {}, by(methods[_i]), other), 0);
 	ck_assert_int_eq(status_of(p), 0);
 	ck_assert_int_eq(status_of(other), 7);
+	/* Without options: by whatever reaches it. */
+	ck_assert_int_eq(brood::start(brood::call<big>, {}, p), 0);
+	ck_assert_int_eq(status_of(p), 7);
 	brood_finish();
 }
 END_TEST
