@@ -78,6 +78,8 @@ public:
 	handle(handle &&from) noexcept : raw_(from.release())
 	{
 	}
+	handle(const handle &) = delete;
+	handle &operator=(const handle &) = delete;
 	handle &operator=(handle &&from) noexcept
 	{
 		reset(from.release());
@@ -587,7 +589,8 @@ public:
 		: object_(from.object_), result_(std::exchange(from.result_, -EPERM))
 	{
 	}
-	guard &operator=(guard &&) = delete;
+	guard(const guard &) = delete;
+	guard &operator=(const guard &) = delete;
 	~guard()
 	{
 		release();
