@@ -59,6 +59,9 @@ class Examples(unittest.TestCase):
         self.assertEqual(said('sum'), ['4999999950000000'])
         self.assertEqual(said('sum', '3', '10'), ['45'])
 
+    def test_supervised(self):
+        self.assertEqual(said('supervised'), ['1', '2', '3', '4', '5', '6', 'started again 2 times, then status 0'])
+
 
 if __name__ == '__main__':
     unittest.main(verbosity=2)

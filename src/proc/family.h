@@ -19,6 +19,7 @@ struct bri_record {
 	_Atomic(uint32_t) failed; /* set when the rest is there */
 	_Atomic(uint32_t)
 		left; /* it has ended in order: its status, and 256; only of one that is `far` */
+	_Atomic(int64_t) beat; /* when it last said to its supervisor that it lives */
 	int32_t error;
 	char step[16], text[240];
 	struct bri_crash crash;
