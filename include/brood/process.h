@@ -51,6 +51,10 @@
  *          and so does exec. A child that the host makes by a raw clone(2), without exec, keeps them alive.
  * Daemons  a flag for brood_finish(): it ends these and waits for the others. Inherited. Unlike Python's they may
  *          have children: those go with them.
+ * Key      Each process has one in common with those that it starts, by each method, and they with theirs: 32 random bytes, unless
+ *          brood_process_set_authkey() said others before. It travels by the start alone, never in arguments, environment or logs; core
+ *          dumps leave it out. By it relatives know each other, when they give it to brood/listener.h, which does not
+ *          ask for one by itself.
  * Handles  are counted references. The library keeps one until the end was seen. In a forked child every call on
  *          one of the parent's says -ECHILD but those that only look: pid, name. Any thread may make any call.
  * Closed   brood_process_close() lets go what a process that has ended holds; every call but unref says -EBADF then. No
@@ -65,6 +69,9 @@ BROOD_BEGIN_DECLS
 
 /** The longest name, in bytes. */
 #define BROOD_PROCESS_NAME_MOST 127
+
+/** The longest key, in bytes. */
+#define BROOD_PROCESS_AUTHKEY_MOST 128
 
 /** How deep processes may start processes. */
 #define BROOD_PROCESS_DEPTH_MOST 64
@@ -325,6 +332,26 @@ BROOD_API brood_process *brood_main_process(void);
  * Owns:    the library.
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API brood_process *brood_ancestor_process(int depth);
+
+/** The key of this process; it is made when it is asked for first, or with the first process that is started.
+ *
+ *	const void *key;
+ *	size_t size;
+ *
+ *	if (brood_process_authkey(&key, &size) == 0)
+ *		brood_listener_new(NULL, &(brood_listener_opts){ .authkey = key, .authkey_size = size }, &listener);
+ *
+ * Returns: 0, and the key in *ret_key, *ret_size.
+ * Errors:  -ENOMEM; what getrandom(2) says. Do not go on without a key then.
+ * Owns:    the library, until brood_process_set_authkey().
+ * Safe:    threads, processes; not in a signal handler. */
+BROOD_API int brood_process_authkey(const void **ret_key, size_t *ret_size);
+
+/** Have another key: this process, and those that it starts from now on. The one before is wiped.
+ * Returns: 0. Errors: -ENOKEY: an empty one; -E2BIG: more than BROOD_PROCESS_AUTHKEY_MOST; -ENOMEM.
+ * Owns:    `key` stays the caller's, who should wipe it (explicit_bzero(3)).
+ * Safe:    processes; while no other thread uses the key or starts a process. */
+BROOD_API int brood_process_set_authkey(const void *key, size_t size);
 
 /* ---- beginnings and ends */
 

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/fail.h"
+#include "os/authkey.h"
 #include "os/fd.h"
 #include "os/self.h"
 #include "os/socket.h"
@@ -44,6 +45,7 @@ struct order {
 	char path[BROOD_PROCESS_DEPTH_MOST * 11 + 1];
 	int32_t nice;
 	uint64_t max_memory, n_rlimits, cpus_size;
+	struct bri_authkey authkey;
 };
 
 /* What the first descriptors are; those of ancestors that have one follow, then the arguments'. */
@@ -157,8 +159,10 @@ static int write_order(int fd, const struct bri_order_facts *facts, const struct
 	memcpy(order->own_name, facts->own_name, strlen(facts->own_name));
 	memcpy(order->name, facts->process->name, sizeof(order->name));
 	memcpy(order->path, facts->process->path, sizeof(order->path));
+	bri_authkey_give(&order->authkey);
 	*ret_size = 0;
 	r = write_part(fd, order, sizeof(*order), ret_size);
+	explicit_bzero(&order->authkey, sizeof(order->authkey));
 	if (r == 0)
 		r = write_part(fd, facts->identity->line, line, ret_size);
 	if (r == 0)
@@ -422,6 +426,8 @@ static int become(struct taken *taken, brood_fail *fail)
 	if (at < 0)
 		return at;
 	if (family == NULL || as == NULL || (family->self = bri_process_new(BRI_SELF)) == NULL)
+		return bri_fail(fail, "memory", ENOMEM, NULL);
+	if (bri_authkey_take(&taken->order->authkey) < 0)
 		return bri_fail(fail, "memory", ENOMEM, NULL);
 	as->parent = order->parent;
 	as->daemon = order->daemon;

@@ -28,6 +28,7 @@
 #include "base/fail.h"
 #include "child/result.h"
 #include "child/spawn.h"
+#include "os/authkey.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/process.h"
@@ -596,6 +597,9 @@ static int start(struct plan *plan, brood_process **ret_process)
 	if (plan->family->starting)
 		return bri_fail(plan->opts->fail, "start", EPERM,
 				"from a hook, before the function has begun");
+	r = bri_authkey_make(); /* so that the child has the same */
+	if (r < 0)
+		return bri_fail(plan->opts->fail, "authkey", r, NULL);
 	pthread_mutex_lock(&plan->family->lock);
 	r = plan_process(plan);
 	if (r < 0)

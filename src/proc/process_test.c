@@ -1,3 +1,4 @@
+#include <brood/listener.h>
 #include <brood/log.h>
 #include <brood/process.h>
 
@@ -22,6 +23,7 @@ static struct shared {
 	int count, order[16];
 	char name[128], text[128];
 	int64_t number;
+	unsigned char key[BROOD_PROCESS_AUTHKEY_MOST];
 } * s;
 
 static void make_for_fork(void)
@@ -282,6 +284,139 @@ START_TEST(every_kind_of_argument_arrives)
 	brood_conn_free(b);
 	brood_queue_unref(queue);
 	brood_segment_unref(segment);
+}
+END_TEST
+
+/* ---- the key */
+
+static int tell_key(const brood_args *args)
+{
+	const void *key;
+	size_t size;
+
+	if (brood_args_int(args, 0) > 0)
+		return code_of(tell_key, BROOD_ARGS(brood_args_int(args, 0) - 1));
+	must(brood_process_authkey(&key, &size) == 0);
+	memcpy(s->key, key, size);
+	s->number = (int64_t)size;
+	must(brood_process_set_authkey("other", 5) == 0); /* its own alone */
+	return 0;
+}
+
+START_TEST(relatives_have_one_key)
+{
+	const char set[] = "with \0 in it";
+	const void *key;
+	size_t size;
+
+	for (int depth = 1; depth >= 0; depth--) {
+		ck_assert_int_eq(code_of(tell_key, BROOD_ARGS(depth)), 0);
+		ck_assert_int_eq(brood_process_authkey(&key, &size), 0);
+		ck_assert_int_eq(size, 32);
+		ck_assert_int_eq(s->number, 32);
+		ck_assert_mem_eq(key, s->key, 32);
+	}
+	ck_assert_int_eq(brood_process_set_authkey(set, sizeof(set)), 0);
+	ck_assert_int_eq(code_of(tell_key, BROOD_ARGS(1)), 0);
+	ck_assert_int_eq(s->number, sizeof(set));
+	ck_assert_mem_eq(set, s->key, sizeof(set));
+	ck_assert_int_eq(brood_process_set_authkey(NULL, 5), -ENOKEY);
+	ck_assert_int_eq(brood_process_set_authkey("", 0), -ENOKEY);
+	ck_assert_int_eq(brood_process_set_authkey(s, BROOD_PROCESS_AUTHKEY_MOST + 1), -E2BIG);
+	ck_assert_int_eq(brood_process_authkey(&key, &size), 0);
+	ck_assert_int_eq(size, sizeof(set));
+	ck_assert_mem_eq(key, set, sizeof(set));
+}
+END_TEST
+
+static bool file_has(const char *path, const void *what, size_t size)
+{
+	static char text[65536];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, sizeof(text));
+
+	must(n > 0 && n < (ssize_t)sizeof(text));
+	close(fd);
+	return memmem(text, (size_t)n, what, size) != NULL;
+}
+
+/* Whether the mapping that it lies in is left out of core dumps. */
+static bool is_dumped(const void *address)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	unsigned long first, end;
+	bool here = false, dumped = true;
+	char line[4096];
+
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		if (sscanf(line, "%lx-%lx ", &first, &end) == 2)
+			here = first <= (uintptr_t)address && (uintptr_t)address < end;
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			dumped = strstr(line, " dd") == NULL;
+	}
+	(void)fclose(maps);
+	return dumped;
+}
+
+static int look_for_key(const brood_args *args)
+{
+	char digits[8];
+	const void *key;
+	size_t size;
+
+	(void)args;
+	must(brood_process_authkey(&key, &size) == 0);
+	snprintf(digits, sizeof(digits), "%02x%02x%02x", ((const unsigned char *)key)[0],
+		 ((const unsigned char *)key)[1], ((const unsigned char *)key)[2]);
+	must(!file_has("/proc/self/cmdline", key, size));
+	must(!file_has("/proc/self/environ", key, size));
+	must(!file_has("/proc/self/cmdline", digits, 6));
+	must(!file_has("/proc/self/environ", digits, 6));
+	must(!is_dumped(key));
+	return 0;
+}
+
+START_TEST(the_key_is_nowhere_else)
+{
+	ck_assert_int_eq(code_of(look_for_key, BROOD_NO_ARGS), 0);
+}
+END_TEST
+
+static int dial(const brood_args *args)
+{
+	brood_client_opts opts = { .timeout_ns = PATIENCE_NS };
+	brood_conn *conn;
+	int r;
+
+	if (brood_args_int(args, 1) != 0)
+		must(brood_process_set_authkey("stranger", 8) == 0);
+	must(brood_process_authkey(&opts.authkey, &opts.authkey_size) == 0);
+	r = brood_client(brood_args_str(args, 0), &opts, &conn);
+	if (r == 0)
+		brood_conn_free(conn);
+	return r == -EACCES ? 7 : r;
+}
+
+START_TEST(relatives_know_each_other_by_it)
+{
+	brood_listener_opts opts = { .family = BROOD_FAMILY_UNIX };
+	brood_listener *listener;
+	brood_conn *conn;
+
+	ck_assert_int_eq(brood_process_authkey(&opts.authkey, &opts.authkey_size), 0);
+	ck_assert_int_eq(brood_listener_new(NULL, &opts, &listener), 0);
+	for (int is_stranger = 0; is_stranger < 2; is_stranger++) {
+		const brood_object *args =
+			BROOD_ARGS(brood_listener_address(listener), is_stranger);
+		brood_process *p = begin(dial, args, NULL);
+
+		ck_assert_int_eq(brood_listener_accept(listener, PATIENCE_NS, &conn),
+				 is_stranger ? -EACCES : 0);
+		if (!is_stranger)
+			brood_conn_free(conn);
+		ck_assert_int_eq(join(p), is_stranger ? 7 : 0);
+	}
+	brood_listener_free(listener);
 }
 END_TEST
 
@@ -1569,6 +1704,9 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(start_case, it_has_a_pid_a_name_and_a_parent);
 	tcase_add_test(start_case, names_can_be_given_and_changed);
 	tcase_add_test(start_case, every_kind_of_argument_arrives);
+	tcase_add_test(start_case, relatives_have_one_key);
+	tcase_add_test(start_case, the_key_is_nowhere_else);
+	tcase_add_test(start_case, relatives_know_each_other_by_it);
 	tcase_add_test(start_case, a_wrong_argument_is_its_failure);
 	tcase_add_test(start_case, a_failure_is_said_and_kept);
 	tcase_add_test(start_case, what_cannot_start_leaves_nothing);
