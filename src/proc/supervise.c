@@ -483,8 +483,8 @@ int brood_supervisor_run(brood_supervisor *self, int64_t timeout_ns)
 
 	for (;;) {
 		r = brood_supervisor_step(self);
-		if (r <= 0)
-			return r;
+		if (r <= 0 || deadline == 0)
+			return r <= 0 ? r : -ETIMEDOUT;
 		/* The timer would do, but a filter may refuse that. */
 		until = self->earliest < deadline ? self->earliest : deadline;
 		r = bri_wait_readable(self->epoll, until);

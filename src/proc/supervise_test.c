@@ -640,31 +640,44 @@ static brood_supervisor *hold_all(brood_strategy strategy, brood_segment **ret_s
 	return supervisor;
 }
 
+/* Whether all run, and none of them is one that was killed and whose end was not seen yet. */
+static bool are_all_there(const brood_supervisor *supervisor, const pid_t killed[WORKERS])
+{
+	for (unsigned id = 0; id < WORKERS; id++) {
+		brood_supervised facts = look(supervisor, id);
+
+		if (facts.state != BROOD_SUPERVISED_RUNNING || facts.pid != s->pids[id] ||
+		    facts.pid == killed[id])
+			return false;
+	}
+	return true;
+}
+
 START_TEST(killed_at_random_all_come_back_and_none_twice)
 {
-	brood_strategy strategy = (brood_strategy)_i;
 	const char *given = getenv("BROOD_SEED");
 	unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)brood_now();
 	int trials = getenv("BROOD_TEST_LONG") != NULL ? 1000 : 60;
+	pid_t killed[WORKERS] = { 0 };
 	brood_segment *segment;
-	brood_supervisor *supervisor = hold_all(strategy, &segment);
+	brood_supervisor *supervisor = hold_all((brood_strategy)_i, &segment);
 
 	printf("BROOD_SEED=%u\n", seed);
 	for (int i = 0; i < trials; i++) {
 		int id = rand_r(&seed) % WORKERS;
+		brood_supervised facts = look(supervisor, (unsigned)id);
 
 		/* Where it is: running, starting, or on its way out for another's sake. */
-		if (look(supervisor, (unsigned)id).process != NULL)
-			brood_process_kill(look(supervisor, (unsigned)id).process);
+		if (facts.process != NULL) {
+			brood_process_kill(facts.process);
+			killed[id] = facts.pid;
+		}
 		if (rand_r(&seed) % 2 == 0)
 			ck_assert_int_eq(
 				brood_supervisor_run(supervisor, rand_r(&seed) % 3 * BROOD_MSEC),
 				-ETIMEDOUT);
 	}
-	/* Let it see all, then each is there and the one that has its number. */
-	for (unsigned id = 0; id < WORKERS; id++)
-		until(supervisor, look(supervisor, id).state == BROOD_SUPERVISED_RUNNING &&
-					  look(supervisor, id).pid == s->pids[id]);
+	until(supervisor, are_all_there(supervisor, killed));
 	ck_assert_int_eq(brood_supervisor_step(supervisor), WORKERS);
 	ck_assert_int_eq(brood_active_children(NULL, 0), WORKERS);
 	ck_assert_int_eq(s->doubled, 0);
