@@ -51,6 +51,10 @@
  *          and so does exec. A child that the host makes by a raw clone(2), without exec, keeps them alive.
  * Daemons  a flag for brood_finish(): it ends these and waits for the others. Inherited. Unlike Python's they may
  *          have children: those go with them.
+ * Group    Its own forks, and programs that it starts, are not brood's to know: they outlive it, unless it has a .group of its own, NEW or
+ *          SESSION. That is what terminate(), kill() and stop() are to then, as with brood/spawn.h; what is left of it is killed when the process's end is seen, and
+ *          when the parent is gone. signal() is to the process alone. Processes that it starts are in its group, too, unless they have theirs. Who leaves
+ *          the group is out of reach; for programs that do, there is .contain of brood/spawn.h. It takes a descriptor of the parent's.
  * Key      Each process has one in common with those that it starts, by each method, and they with theirs: 32 random bytes, unless
  *          brood_process_set_authkey() said others before. It travels by the start alone, never in arguments, environment or logs; core
  *          dumps leave it out. By it relatives know each other, when they give it to brood/listener.h, which does not
@@ -101,7 +105,9 @@ typedef struct brood_process_opts {
 	brood_daemon daemon;
 	bool fork_with_threads; /* fork although other threads run: see Threads, above */
 	bool outlive; /* goes on when this process is gone, and brood_finish() leaves it alone */
-	int nice;     /* added to the parent's, nice(2) */
+	brood_group group; /* NEW, SESSION: what ends it ends its group; see Group, above */
+	pid_t join_group;  /* BROOD_GROUP_JOIN */
+	int nice;          /* added to the parent's, nice(2) */
 	const brood_rlimit *rlimits; /* setrlimit(2), UINT64_MAX is no limit */
 	size_t n_rlimits;
 	uint64_t
@@ -118,7 +124,8 @@ typedef struct brood_process_opts {
  *          hard, "cpus"; -ENAMETOOLONG "name"; "args": an argument is none, its text says which and why: -EFAULT,
  *          memory in no segment; -EINVAL, -EBADF, -EBUSY, -EILSEQ; -ENOTSUP "fork": other threads run, and
  *          .fork_with_threads is not set; -EPERM "start": from a hook of brood_register_after_fork(); -ELOOP "depth": too deep; -EAGAIN, -ENOMEM "fork"; -EMFILE, -ENFILE,
- *          -ENOENT (no /proc), -ENOSYS "lifeline", "stdin", "pidfd"; -EPERM, -EINVAL "nice", "rlimit", "cpus".
+ *          -ENOENT (no /proc), -ENOSYS "lifeline", "stdin", "pidfd"; -EPERM, -EINVAL "nice", "rlimit", "cpus"; -EINVAL "setpgid": no such kind, a .join_group of
+ *          0 or less; -EPERM "setpgid": no such group in the session; "group": as "lifeline".
  *          By other methods than fork also -ENOTSUP "method": neither does main() call brood_init(), nor is the function in a
  *          shared library; "function": its object has no build id; -ENOENT, -ESTALE "function": the library is gone, or another build by now;
  *          -ENOENT "loader": brood-loader is missing; -EPROTO "version": the library was replaced meanwhile;
@@ -203,14 +210,14 @@ BROOD_API int brood_process_is_alive(brood_process *process);
  * Safe:    threads. */
 BROOD_API int brood_process_signal(brood_process *process, int signum);
 
-/** SIGTERM.
+/** SIGTERM, to its group if that is its own.
  * Returns: as brood_process_signal().
  * Errors:  as brood_process_signal().
  * Owns:    nothing.
  * Safe:    threads. */
 BROOD_API int brood_process_terminate(brood_process *process);
 
-/** SIGKILL.
+/** SIGKILL, to its group if that is its own.
  * Returns: as brood_process_signal().
  * Errors:  as brood_process_signal().
  * Owns:    nothing.
@@ -224,7 +231,7 @@ BROOD_API int brood_process_kill(brood_process *process);
  * Safe:    threads. */
 BROOD_API int brood_process_interrupt(brood_process *process);
 
-/** The ladder: SIGTERM, up to `grace_ns` to end, SIGKILL, reap. Its own children go with it.
+/** The ladder: SIGTERM, up to `grace_ns` to end, SIGKILL, reap. Its own children go with it, and its group if that is its own.
  * Returns: 0, and the record in *ret_exit (NULL: not wanted). Errors: -EPERM, -EDEADLK, -ECHILD, -EBADF.
  * Owns:    nothing.
  * Safe:    threads. */

@@ -112,6 +112,9 @@ int bri_lifeline_open(const struct bri_family *family);
 /* In the child: dies with the parent from now on; at once if that is gone. */
 void bri_lifeline_arm(int fd);
 
+/* … and its process group with it, if that is its own; `fd` < 0: it was not armed. */
+void bri_lifeline_widen(int fd, brood_group group);
+
 /* The handle of this process, or of its ancestor; NULL: no memory. */
 brood_process *bri_process_new(enum bri_role role);
 

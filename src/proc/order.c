@@ -43,7 +43,8 @@ struct order {
 	sigset_t mask;
 	char own_name[BROOD_PROCESS_NAME_MOST + 1], name[BROOD_PROCESS_NAME_MOST + 1];
 	char path[BROOD_PROCESS_DEPTH_MOST * 11 + 1];
-	int32_t nice;
+	int32_t nice, group;
+	pid_t join_group;
 	uint64_t max_memory, n_rlimits, cpus_size;
 	struct bri_authkey authkey;
 };
@@ -153,6 +154,8 @@ static int write_order(int fd, const struct bri_order_facts *facts, const struct
 				 .log_level = bri_log_level(),
 				 .mask = *facts->mask,
 				 .nice = settings->nice,
+				 .group = (int32_t)settings->group,
+				 .join_group = settings->join_group,
 				 .max_memory = settings->max_memory,
 				 .n_rlimits = settings->n_rlimits,
 				 .cpus_size = settings->cpus_size };
@@ -235,8 +238,9 @@ static int send_order(const struct bri_order *order, int channel, brood_fail *fa
 /* The step's word as a constant. */
 static const char *step_named(const char *name)
 {
-	static const char *const steps[] = { "function", "args", "nice",    "rlimit", "cpus",
-					     "memory",   "name", "version", "stdin" };
+	static const char *const steps[] = { "function", "args",    "nice",   "rlimit",
+					     "cpus",     "setpgid", "setsid", "memory",
+					     "name",     "version", "stdin" };
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
 		if (strncmp(name, steps[i], sizeof(((struct answer *)NULL)->step)) == 0)
@@ -455,6 +459,8 @@ static int set_all(struct taken *taken, brood_fail *fail)
 {
 	const struct order *order = taken->order;
 	struct bri_settings settings = { .nice = order->nice,
+					 .group = (brood_group)order->group,
+					 .join_group = order->join_group,
 					 .n_rlimits = order->n_rlimits,
 					 .max_memory = order->max_memory,
 					 .cpus_size = order->cpus_size };
@@ -468,6 +474,8 @@ static int set_all(struct taken *taken, brood_fail *fail)
 	if (order->cpus_size == 0)
 		settings.cpus = NULL;
 	r = bri_settings_apply(&settings, &step);
+	if (r == 0)
+		bri_lifeline_widen(taken->fds[LIFELINE], settings.group);
 	return r < 0 ? bri_fail(fail, step, r, NULL) : 0;
 }
 

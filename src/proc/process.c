@@ -71,6 +71,7 @@ struct plan {
 	uint32_t ordinal;
 	struct far *far;               /* owned; of a child that shares no memory */
 	int lifeline, null, said, say; /* said, say: the pipe for a refusal */
+	int group;                     /* what signals its group, if that is its own */
 	bool tied, purge[2];           /* purge: stdout, stderr is in another thread's hands */
 	sigset_t mask;
 };
@@ -117,6 +118,7 @@ static void plan_fini(struct plan *plan)
 	bri_closep(&plan->null);
 	bri_closep(&plan->said);
 	bri_closep(&plan->say);
+	bri_closep(&plan->group);
 	free(plan->cpus);
 	free_process(plan->process);
 	bri_family_free(plan->theirs);
@@ -158,11 +160,26 @@ static int plan_cpus(struct plan *plan)
 	return 0;
 }
 
+static int check_group(const brood_process_opts *opts)
+{
+	if (opts->group < BROOD_GROUP_INHERIT || opts->group > BROOD_GROUP_JOIN)
+		return bri_fail(opts->fail, "setpgid", EINVAL, "no such kind of group: %d",
+				(int)opts->group);
+	if (opts->group == BROOD_GROUP_JOIN && opts->join_group <= 0)
+		return bri_fail(opts->fail, "setpgid", EINVAL, "%d is no group", opts->join_group);
+	return 0;
+}
+
 static int plan_settings(struct plan *plan)
 {
 	const brood_process_opts *opts = plan->opts;
+	int r = check_group(opts);
 
-	plan->settings = (struct bri_settings){ .nice = opts->nice,
+	if (r < 0)
+		return r;
+	plan->settings = (struct bri_settings){ .group = opts->group,
+						.join_group = opts->join_group,
+						.nice = opts->nice,
 						.rlimits = opts->rlimits,
 						.n_rlimits = opts->n_rlimits,
 						.max_memory = opts->max_memory };
@@ -306,6 +323,12 @@ static int plan_descriptors(struct plan *plan)
 	plan->lifeline = bri_lifeline_open(plan->family);
 	if (plan->lifeline < 0)
 		return bri_fail(fail, "lifeline", plan->lifeline, "/proc/self/fd");
+	if (plan->settings.group == BROOD_GROUP_NEW ||
+	    plan->settings.group == BROOD_GROUP_SESSION) {
+		plan->group = bri_above_stdio(bri_group_open());
+		if (plan->group < 0)
+			return bri_fail(fail, "group", plan->group, NULL);
+	}
 	if (plan->far != NULL)
 		return 0;
 	plan->null = bri_open("/dev/null", O_RDONLY, 0);
@@ -388,7 +411,9 @@ static void run_child(struct plan *plan)
 	if (plan->null != STDIN_FILENO)
 		bri_closep(&plan->null);
 	prctl(PR_SET_NAME, plan->process->name);
+	bri_closep(&plan->group);
 	settle(plan);
+	bri_lifeline_widen(plan->lifeline, plan->settings.group);
 	bri_end_at_exit();
 	bri_crash_arm(&plan->process->record->crash);
 	pthread_sigmask(SIG_SETMASK, &plan->mask, NULL);
@@ -454,6 +479,9 @@ static void adopt(struct plan *plan, brood_process **ret_process)
 	struct bri_family *family = plan->family;
 
 	process->pid = brood_child_pid(process->child);
+	/* It is there, unless all of it has ended. */
+	if (plan->group >= 0 && bri_group_aim(plan->group, process->pid) == 0)
+		bri_child_own_group(process->child, bri_take_fd(&plan->group));
 	process->before = family->last;
 	if (family->last != NULL)
 		family->last->after = process;
@@ -638,6 +666,7 @@ static int start_with(brood_process_target *target, int (*run)(void *self, const
 		.null = -1,
 		.said = -1,
 		.say = -1,
+		.group = -1,
 	};
 
 	return start(&plan, ret_process);
@@ -770,14 +799,23 @@ int brood_process_signal(brood_process *process, int signum)
 	return brood_child_signal(process->child, signum);
 }
 
+/* To all that belongs to it. */
 int brood_process_terminate(brood_process *process)
 {
-	return brood_process_signal(process, SIGTERM);
+	int r = check_handle(process);
+
+	if (r < 0 || process->role != BRI_CHILD)
+		return r < 0 ? r : brood_process_signal(process, SIGTERM);
+	return brood_child_terminate(process->child);
 }
 
 int brood_process_kill(brood_process *process)
 {
-	return brood_process_signal(process, SIGKILL);
+	int r = check_handle(process);
+
+	if (r < 0 || process->role != BRI_CHILD)
+		return r < 0 ? r : brood_process_signal(process, SIGKILL);
+	return brood_child_kill(process->child);
 }
 
 int brood_process_interrupt(brood_process *process)

@@ -1690,13 +1690,126 @@ START_TEST(servers_may_be_killed_at_any_moment)
 }
 END_TEST
 
+/* ---- groups */
+
+static int say_group(const brood_args *args)
+{
+	s->pid = getpid();
+	s->parent = getpgrp();
+	s->grandchild = getsid(0);
+	if (brood_args_count(args) > 0)
+		return sleep_long(args);
+	return 0;
+}
+
+START_TEST(it_may_have_a_group_of_its_own)
+{
+	brood_process *leader;
+	brood_fail fail = { .step = NULL };
+	brood_process_opts opts = { .fail = &fail, .fork_with_threads = true };
+
+	ck_assert_int_eq(code_of(say_group, BROOD_NO_ARGS), 0);
+	ck_assert_int_eq(s->parent, getpgrp());
+	ck_assert_int_eq(s->grandchild, getsid(0));
+	opts.group = BROOD_GROUP_SESSION;
+	ck_assert_int_eq(join(begin(say_group, BROOD_NO_ARGS, &opts)), 0);
+	ck_assert_int_eq(s->parent, s->pid);
+	ck_assert_int_eq(s->grandchild, s->pid);
+	opts.group = BROOD_GROUP_NEW;
+	leader = begin(say_group, BROOD_ARGS(1), &opts);
+	await(&s->here);
+	ck_assert_int_eq(s->parent, s->pid);
+	ck_assert_int_eq(s->grandchild, getsid(0));
+	/* Who joins it is not its own: the end of that is its alone. */
+	opts.group = BROOD_GROUP_JOIN;
+	opts.join_group = brood_process_pid(leader);
+	ck_assert_int_eq(join(begin(say_group, BROOD_NO_ARGS, &opts)), 0);
+	ck_assert_int_eq(s->parent, brood_process_pid(leader));
+	ck_assert_int_eq(brood_process_is_alive(leader), 1);
+	ck_assert_int_eq(brood_process_stop(leader, 0, NULL), 0);
+	brood_process_unref(leader);
+	ck_assert_int_eq(brood_process_start(say_group, BROOD_NO_ARGS, &opts, &leader), -EPERM);
+	ck_assert_str_eq(fail.step, "setpgid");
+	opts.join_group = 0;
+	ck_assert_int_eq(brood_process_start(say_group, BROOD_NO_ARGS, &opts, &leader), -EINVAL);
+	ck_assert_str_eq(fail.step, "setpgid");
+	opts.group = (brood_group)4;
+	ck_assert_int_eq(brood_process_start(say_group, BROOD_NO_ARGS, &opts, &leader), -EINVAL);
+	ck_assert_str_eq(fail.step, "setpgid");
+}
+END_TEST
+
+/* A fork, a program, and a process of brood's. */
+static int have_kin(const brood_args *args)
+{
+	brood_child *program;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		s->grandchild = getpid();
+		for (;;)
+			pause();
+	}
+	must(brood_spawn(BROOD_ARGV("sleep", "1000"), NULL, &program) == 0);
+	begin(sleep_long, BROOD_NO_ARGS, NULL);
+	await(&s->here);
+	while (s->grandchild == 0)
+		nap_ms(1);
+	raise_flag(&s->go);
+	if (brood_args_int(args, 0) == 4)
+		_exit(3);
+	for (;;)
+		pause();
+	return 0;
+}
+
+START_TEST(what_ends_it_ends_its_group)
+{
+	brood_process_opts opts = { .group = _i % 2 == 0 ? BROOD_GROUP_NEW : BROOD_GROUP_SESSION };
+	brood_process *p = begin(have_kin, BROOD_ARGS(_i), &opts);
+	brood_exit end;
+
+	await(&s->go);
+	if (_i == 0)
+		ck_assert_int_eq(brood_process_terminate(p), 0);
+	else if (_i == 1)
+		ck_assert_int_eq(brood_process_kill(p), 0);
+	else if (_i == 2)
+		ck_assert_int_eq(brood_process_signal(p, SIGKILL), 0); /* to itself */
+	else if (_i == 3)
+		ck_assert_int_eq(brood_process_stop(p, PATIENCE_NS, NULL), 0);
+	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
+	ck_assert_int_eq(brood_process_kill(p), 0);
+	brood_process_unref(p);
+	ck_assert(server_ends_too());
+}
+END_TEST
+
+static void own_a_group(void *arg)
+{
+	(void)arg;
+	begin(have_kin, BROOD_ARGS(0), &(brood_process_opts){ .group = BROOD_GROUP_NEW });
+	for (;;)
+		pause();
+}
+
+START_TEST(a_group_dies_with_the_parent)
+{
+	pid_t owner = peer(own_a_group, NULL);
+
+	await(&s->go);
+	finish_off(owner);
+	ck_assert(server_ends_too());
+}
+END_TEST
+
 static void add_tests(Suite *suite, void (*make)(void))
 {
 	TCase *start_case = leak_case(suite, "start", 60), *wait = leak_case(suite, "wait", 60);
 	TCase *given = leak_case(suite, "given", 60), *end = leak_case(suite, "end", 60);
 	TCase *line = leak_case(suite, "lifeline", 60), *log = leak_case(suite, "log", 60);
-	TCase *crash = leak_case(suite, "crash", 60);
-	TCase *const all[] = { start_case, wait, given, end, line, crash, log };
+	TCase *crash = leak_case(suite, "crash", 60), *group = leak_case(suite, "group", 60);
+	TCase *const all[] = { start_case, wait, given, end, line, crash, log, group };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		tcase_add_checked_fixture(all[i], make, unmake);
@@ -1739,6 +1852,9 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(crash, what_the_function_handles_is_its_own);
 	tcase_add_test(log, lines_say_level_and_process);
 	tcase_add_test(log, a_long_line_is_cut);
+	tcase_add_test(group, it_may_have_a_group_of_its_own);
+	tcase_add_loop_test(group, what_ends_it_ends_its_group, 0, 5);
+	tcase_add_test(group, a_group_dies_with_the_parent);
 	if (make == make_for_fork) {
 		tcase_add_test(start_case, an_object_can_run);
 		tcase_add_test(wait, a_handle_is_its_owners);
