@@ -479,9 +479,6 @@ static void adopt(struct plan *plan, brood_process **ret_process)
 	struct bri_family *family = plan->family;
 
 	process->pid = brood_child_pid(process->child);
-	/* It is there, unless all of it has ended. */
-	if (plan->group >= 0 && bri_group_aim(plan->group, process->pid) == 0)
-		bri_child_own_group(process->child, bri_take_fd(&plan->group));
 	process->before = family->last;
 	if (family->last != NULL)
 		family->last->after = process;
@@ -491,6 +488,20 @@ static void adopt(struct plan *plan, brood_process **ret_process)
 	brood_process_ref(process); /* the family's */
 	plan->tied = false;
 	*ret_process = process;
+}
+
+/* Its group is there, unless all of that has ended. Who cannot be ended with it does not live. */
+static int own_group(struct plan *plan)
+{
+	brood_child *child = plan->process->child;
+	int r = plan->group >= 0 ? bri_group_aim(plan->group, brood_child_pid(child)) : -ESRCH;
+
+	if (r == 0)
+		bri_child_own_group(child, bri_take_fd(&plan->group));
+	if (r == 0 || r == -ESRCH)
+		return 0;
+	(void)brood_child_stop(child, 0, NULL);
+	return bri_fail(plan->opts->fail, "group", r, NULL);
 }
 
 static int fork_child(struct plan *plan, brood_process **ret_process)
@@ -525,8 +536,10 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 		return r;
 	}
 	bri_child_adopt(plan->process->child, &child);
-	adopt(plan, ret_process);
-	return 0;
+	r = own_group(plan);
+	if (r == 0)
+		adopt(plan, ret_process);
+	return r;
 }
 
 /* Another than there was: who waits at that sees its end. */
@@ -607,8 +620,9 @@ static int spawn_child(struct plan *plan)
 	child = (struct bri_process){ .pid = brood_child_pid(plan->process->child),
 				      .pidfd = brood_child_pidfd(plan->process->child) };
 	r = bri_order_give(&far->order, far->channel, &child, plan->opts->fail);
-	if (r < 0)
-		(void)brood_child_stop(plan->process->child, 0, NULL);
+	if (r == 0)
+		return own_group(plan);
+	(void)brood_child_stop(plan->process->child, 0, NULL);
 	return r;
 }
 

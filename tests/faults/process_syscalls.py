@@ -40,6 +40,7 @@ TRACES = 'a crash leaves no traces then'
 ALLOWED = {
     ('parent', 'fcntl F_GETFD', None): 'it tells that a stream is closed, which is no error; it cannot fail otherwise',
     ('parent', 'fcntl F_GETFD stdout', None): 'the same',
+    ('parent', 'fcntl F_SETOWN', 'ESRCH'): 'all of its group has ended then',
     ('parent', 'madvise', None): KEY,
     ('parent', 'mmap', None): 'its identity lies in memory that is always there',
     ('parent', 'mprotect', None): 'its identity can be written over then',
@@ -49,6 +50,8 @@ ALLOWED = {
     ('parent', 'ppoll', None): 'another look follows, where the child is the server\'s',
     ('parent', 'read', 'EINTR'): 'repeated',
     ('parent', 'recvfrom last', None): 'the child\'s own note tells its end then',
+    ('parent', 'readv', None): 'the byte stays, in a pipe that is closed next',
+    ('parent', 'write group', None): 'it cannot happen; what is left of its group lives on',
     ('parent', 'readlink', None): 'the path of the program is for words',
     ('parent', 'rt_sigprocmask', None): 'nothing can be done about it, and it cannot happen',
     ('parent', 'rt_sigprocmask restore', None): 'nothing can be done about it, and it cannot happen',
