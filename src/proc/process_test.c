@@ -26,31 +26,7 @@ static struct shared {
 	unsigned char key[BROOD_PROCESS_AUTHKEY_MOST];
 } * s;
 
-static void make_for_fork(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORK, true);
-}
-
-/* Processes of a test, and theirs, have the method from it. */
-static void make_for_spawn(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_SPAWN, true);
-}
-
-static void make_for_forkserver(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORKSERVER, true);
-}
-
-/* The server ends with that. */
-static void unmake(void)
-{
-	brood_finish();
-	unshare_far();
-}
+FIXTURES_OF_METHODS(s);
 
 static bool is_fork(void)
 {

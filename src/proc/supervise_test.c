@@ -25,31 +25,7 @@ static struct shared {
 	char text[64];
 } * s;
 
-static void make_for_fork(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORK, true);
-}
-
-/* Children of a test have the method from it. */
-static void make_for_spawn(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_SPAWN, true);
-}
-
-static void make_for_forkserver(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORKSERVER, true);
-}
-
-/* The server ends with that. */
-static void unmake(void)
-{
-	brood_finish();
-	unshare_far();
-}
+FIXTURES_OF_METHODS(s);
 
 static brood_supervisor *supervisor_of(const brood_supervisor_opts *opts)
 {

@@ -32,31 +32,7 @@ static struct shared {
 	pid_t pid, parent;
 } * s;
 
-/* Processes of a test, and theirs, have the method from it. */
-static void make_for_fork(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORK, true);
-}
-
-static void make_for_spawn(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_SPAWN, true);
-}
-
-static void make_for_forkserver(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORKSERVER, true);
-}
-
-/* The server ends with that. */
-static void unmake(void)
-{
-	brood_finish();
-	unshare_far();
-}
+FIXTURES_OF_METHODS(s);
 
 static brood_process *start_it(brood_process_target *target, const brood_object *args,
 			       const brood_process_opts *opts)
