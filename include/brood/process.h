@@ -287,6 +287,13 @@ BROOD_API int brood_process_path(const brood_process *process, char *buf, size_t
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API int brood_process_describe(brood_process *process, char *buf, size_t size);
 
+/** Write who this process is and what children it has, oldest first, a line for each, as brood_process_describe() has it: "<Process
+ * 'worker' pid=71 parent=70 started> method=spawn depth=1 path=1". Those that have ended since somebody asked last are among them, and reaped.
+ * Returns: how many children there are. Errors: -ENOMEM; what write(2) says of `fd`, without its signals.
+ * Owns:    nothing.
+ * Safe:    threads, processes; not in a signal handler. */
+BROOD_API int brood_process_dump(int fd);
+
 /** The children of this process that run, oldest first; those that have ended are reaped.
  * Returns: how many there are; up to `most` of them are in `ret_processes`. Errors: -ENOMEM.
  * Owns:    the caller has a reference to each that is in `ret_processes`.

@@ -44,6 +44,7 @@ struct brood_process {
 	brood_child *child;        /* BRI_CHILD */
 	struct bri_record *record; /* … */
 	bool far;                  /* … that shares no memory but the record */
+	brood_start_method method; /* … */
 	int pidfd; /* BRI_ANCESTOR; -ESRCH: gone before we could look; else it cannot be told */
 	brood_process *before, *after; /* children: oldest first */
 };

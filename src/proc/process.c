@@ -295,6 +295,7 @@ static int plan_process(struct plan *plan)
 	if (r < 0)
 		return r;
 	process->far = plan->far != NULL;
+	process->method = plan->method;
 	brood_process_name(plan->family->self, plan->own_name, sizeof(plan->own_name));
 	process->parent = getpid();
 	process->daemon = is_daemon(plan);
@@ -1047,4 +1048,38 @@ ssize_t brood_active_children(brood_process **ret_processes, size_t most)
 	}
 	free(list);
 	return (ssize_t)alive;
+}
+
+static int dump_one(brood_process *process, int fd)
+{
+	static const char *const methods[] = { "", " method=fork", " method=spawn",
+					       " method=forkserver" };
+	char line[400 + sizeof(process->path)];
+	int n = brood_process_describe(process, line, sizeof(line));
+	ssize_t written;
+
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "%s depth=%u path=%s\n",
+		      methods[process->method], process->depth, process->path);
+	written = bri_write_quietly(fd, line, (size_t)n);
+	return written < 0 ? (int)written : 0;
+}
+
+int brood_process_dump(int fd)
+{
+	struct bri_family *family = bri_family();
+	brood_process **list;
+	size_t n;
+	int r;
+
+	list = family != NULL ? children(family, &n) : NULL;
+	if (list == NULL)
+		return -ENOMEM;
+	r = dump_one(family->self, fd);
+	for (size_t i = 0; i < n; i++) {
+		if (r == 0)
+			r = dump_one(list[i], fd);
+		brood_process_unref(list[i]);
+	}
+	free(list);
+	return r < 0 ? r : (int)n;
 }

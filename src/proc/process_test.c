@@ -1666,6 +1666,43 @@ START_TEST(servers_may_be_killed_at_any_moment)
 }
 END_TEST
 
+START_TEST(all_can_be_listed)
+{
+	static const char *const methods[] = { "fork", "spawn", "forkserver" };
+	brood_process *running =
+		begin(sleep_long, BROOD_NO_ARGS, &(brood_process_opts){ .name = "sleeper" });
+	brood_process *ended = begin(status, BROOD_ARGS(3), NULL);
+	struct pollfd event = { .fd = brood_process_sentinel(ended), .events = POLLIN };
+	int fd = open_file("dump", "");
+	char text[1024], wanted[1024];
+	ssize_t n;
+
+	await(&s->here);
+	ck_assert_int_eq(poll(&event, 1, 20000), 1);
+	ck_assert_int_eq(brood_process_dump(fd), 2);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	text[n] = '\0';
+	snprintf(
+		wanted, sizeof(wanted),
+		"<Process 'Process-0' pid=%d parent=%d started> depth=1 path=0\n"
+		"<Process 'sleeper' pid=%d parent=%d started> method=%s depth=2 path=0:1\n"
+		"<Process 'Process-0:2' pid=%d parent=%d stopped exitcode=3> method=%s depth=2 path=0:2\n",
+		getpid(), getppid(), brood_process_pid(running), getpid(),
+		methods[brood_get_start_method() - BROOD_START_FORK], brood_process_pid(ended),
+		getpid(), methods[brood_get_start_method() - BROOD_START_FORK]);
+	ck_assert_str_eq(text, wanted);
+	close(fd);
+	ck_assert_int_eq(brood_process_dump(fd), -EBADF);
+	brood_process_kill(running);
+	join(running);
+	brood_process_unref(ended);
+	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(brood_process_dump(fd), 0);
+	close(fd);
+}
+END_TEST
+
 /* ---- groups */
 
 static int say_group(const brood_args *args)
@@ -1828,6 +1865,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(crash, what_the_function_handles_is_its_own);
 	tcase_add_test(log, lines_say_level_and_process);
 	tcase_add_test(log, a_long_line_is_cut);
+	tcase_add_test(wait, all_can_be_listed);
 	tcase_add_test(group, it_may_have_a_group_of_its_own);
 	tcase_add_loop_test(group, what_ends_it_ends_its_group, 0, 5);
 	tcase_add_test(group, a_group_dies_with_the_parent);
