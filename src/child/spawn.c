@@ -956,11 +956,9 @@ static int signal_all(brood_child *child, int signum)
 	else if (child->control >= 0)
 		r = ask_helper(child, signum == SIGKILL ? BRI_CONTAIN_KILL : BRI_CONTAIN_TERMINATE,
 			       0);
-	else if (child->group >= 0)
-		r = signal_group(child, signum);
-	else if (!child->own_group)
+	else if (child->group < 0 && !child->own_group)
 		r = bri_process_signal(&child->process, signum);
-	else if (bri_process_peek(&child->process) != -ECHILD)
+	else if (child->group >= 0 || bri_process_peek(&child->process) != -ECHILD)
 		r = signal_group(child, signum);
 	/* -ECHILD: its status was taken, so its number may be another's */
 	pthread_mutex_unlock(&child->lock);

@@ -26,17 +26,17 @@ static void forget(struct page *page)
 	munmap(page, sizeof(*page));
 }
 
-static int new_page(struct page **ret_page)
+/* NULL: no memory. */
+static struct page *new_page(void)
 {
 	struct page *page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (page == MAP_FAILED)
-		return -errno;
+		return NULL;
 	(void)madvise(page, sizeof(*page), MADV_DONTDUMP);
 	page->generation = bri_self_generation();
-	*ret_page = page;
-	return 0;
+	return page;
 }
 
 int bri_authkey_make(void)
@@ -47,9 +47,9 @@ int bri_authkey_make(void)
 
 	if (atomic_load(&own) != NULL)
 		return 0;
-	r = new_page(&mine);
-	if (r < 0)
-		return r;
+	mine = new_page();
+	if (mine == NULL)
+		return -ENOMEM;
 	do
 		n = getrandom(mine->key.bytes, RANDOM, 0);
 	while (n < 0 && errno == EINTR);
@@ -104,15 +104,14 @@ int brood_process_authkey(const void **ret_key, size_t *ret_size)
 int brood_process_set_authkey(const void *key, size_t size)
 {
 	struct page *mine;
-	int r;
 
 	if (key == NULL || size == 0)
 		return -ENOKEY;
 	if (size > BROOD_PROCESS_AUTHKEY_MOST)
 		return -E2BIG;
-	r = new_page(&mine);
-	if (r < 0)
-		return r;
+	mine = new_page();
+	if (mine == NULL)
+		return -ENOMEM;
 	memcpy(mine->key.bytes, key, size);
 	mine->key.size = (uint32_t)size;
 	forget(atomic_exchange(&own, mine));
