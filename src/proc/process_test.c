@@ -1798,19 +1798,22 @@ START_TEST(what_ends_it_ends_its_group)
 }
 END_TEST
 
-static void own_a_group(void *arg)
+static void own_a_group(void *how)
 {
-	(void)arg;
-	begin(have_kin, BROOD_ARGS(0), &(brood_process_opts){ .group = BROOD_GROUP_NEW });
+	begin(have_kin, BROOD_ARGS(*(int *)how), &(brood_process_opts){ .group = BROOD_GROUP_NEW });
 	for (;;)
 		pause();
 }
 
+/* Also when its leader has ended before, and the parent has not looked. */
 START_TEST(a_group_dies_with_the_parent)
 {
-	pid_t owner = peer(own_a_group, NULL);
+	int how = _i == 0 ? 0 : 4;
+	pid_t owner = peer(own_a_group, &how);
 
 	await(&s->go);
+	if (how == 4)
+		nap_ms(50);
 	finish_off(owner);
 	ck_assert(server_ends_too());
 }
@@ -1868,7 +1871,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(wait, all_can_be_listed);
 	tcase_add_test(group, it_may_have_a_group_of_its_own);
 	tcase_add_loop_test(group, what_ends_it_ends_its_group, 0, 5);
-	tcase_add_test(group, a_group_dies_with_the_parent);
+	tcase_add_loop_test(group, a_group_dies_with_the_parent, 0, 2);
 	if (make == make_for_fork) {
 		tcase_add_test(start_case, an_object_can_run);
 		tcase_add_test(wait, a_handle_is_its_owners);
