@@ -71,6 +71,8 @@ typedef struct brood_supervisor_opts {
 	unsigned intensity; /* restarts within the period; 0: 1 */
 	int64_t period_ns;  /* 0: 5 s */
 	int64_t delay_ns;   /* before a restart; 0: none */
+	const int *
+		cancel_fd; /* readable (a signalfd, …): brood_supervisor_run() returns; the caller's */
 } brood_supervisor_opts;
 
 typedef struct brood_supervised_opts {
@@ -120,7 +122,7 @@ BROOD_API int brood_supervisor_add(brood_supervisor *supervisor, brood_process_t
 
 /** Work until no child runs or is to run, up to `timeout_ns`.
  * Returns: 0: all have ended for good, or were stopped.
- * Errors:  -ETIMEDOUT; -ELOOP: too many restarts, all were stopped (once more each time that it is asked); -ENOMEM: while
+ * Errors:  -ETIMEDOUT; -ECANCELED: .cancel_fd is readable, and the children run; -ELOOP: too many restarts, all were stopped (once more each time that it is asked); -ENOMEM: while
  *          polling; -ECHILD.
  * Owns:    nothing.
  * Safe:    one thread at a time; restarts after signals. */
@@ -128,7 +130,7 @@ BROOD_API int brood_supervisor_run(brood_supervisor *supervisor, int64_t timeout
 
 /** Do what can be done now, without waiting.
  * Returns: how many children run or are to run; 0: as brood_supervisor_run().
- * Errors:  as brood_supervisor_run(), the time-out excepted.
+ * Errors:  as brood_supervisor_run(), what comes of waiting excepted.
  * Owns:    nothing.
  * Safe:    one thread at a time. */
 BROOD_API int brood_supervisor_step(brood_supervisor *supervisor);

@@ -7,6 +7,7 @@
 #include <brood/supervisor.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ struct brood_supervisor {
 	int64_t *restarts; /* when the latest .intensity of them were: a ring */
 	uint64_t n_restarts;
 	int64_t due; /* of what the latest one starts */
-	int epoll, timer;
+	int epoll, timer, cancel;
 	int64_t timer_at, earliest; /* as of the last settle() */
 	bool stopping;
 	brood_fail why; /* .step NULL: it has not given up */
@@ -476,8 +477,11 @@ int brood_supervisor_step(brood_supervisor *self)
 	return left > 0 || self->why.step == NULL ? left : -ELOOP;
 }
 
-int brood_supervisor_run(brood_supervisor *self, int64_t timeout_ns)
+/* `cancel` < 0: there is none. */
+static int run(brood_supervisor *self, int64_t timeout_ns, int cancel)
 {
+	struct pollfd events[2] = { { .fd = self->epoll, .events = POLLIN },
+				    { .fd = cancel, .events = POLLIN } };
 	int64_t deadline = bri_deadline(timeout_ns), until;
 	int r;
 
@@ -487,10 +491,17 @@ int brood_supervisor_run(brood_supervisor *self, int64_t timeout_ns)
 			return r <= 0 ? r : -ETIMEDOUT;
 		/* The timer would do, but a filter may refuse that. */
 		until = self->earliest < deadline ? self->earliest : deadline;
-		r = bri_wait_readable(self->epoll, until);
-		if (r < 0 && (r != -ETIMEDOUT || until == deadline))
-			return r;
+		r = bri_poll(events, 2, until);
+		if (r < 0 || (r == 0 && until == deadline))
+			return r < 0 ? r : -ETIMEDOUT;
+		if (r > 0 && events[1].revents != 0)
+			return -ECANCELED;
 	}
+}
+
+int brood_supervisor_run(brood_supervisor *self, int64_t timeout_ns)
+{
+	return run(self, timeout_ns, self->cancel);
 }
 
 int brood_supervisor_fd(const brood_supervisor *self)
@@ -610,7 +621,7 @@ int brood_supervisor_stop(brood_supervisor *self, int64_t timeout_ns)
 		return r;
 	if (!self->stopping)
 		leave_all(self);
-	return brood_supervisor_run(self, timeout_ns);
+	return run(self, timeout_ns, -1);
 }
 
 int brood_supervisor_look(const brood_supervisor *self, unsigned id, brood_supervised *ret_child)
@@ -666,6 +677,7 @@ int brood_supervisor_new(const brood_supervisor_opts *opts, brood_supervisor **r
 	self->intensity = opts->intensity != 0 ? opts->intensity : 1;
 	self->period_ns = opts->period_ns != 0 ? opts->period_ns : PERIOD;
 	self->delay_ns = opts->delay_ns;
+	self->cancel = opts->cancel_fd != NULL ? *opts->cancel_fd : -1;
 	self->timer = -1;
 	self->restarts = calloc(self->intensity, sizeof(*self->restarts));
 	self->epoll = epoll_create1(EPOLL_CLOEXEC);

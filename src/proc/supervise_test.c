@@ -4,6 +4,7 @@
 #include <brood/supervisor.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -508,6 +509,26 @@ START_TEST(the_owner_may_ask_for_it)
 }
 END_TEST
 
+START_TEST(a_descriptor_ends_the_wait_and_nothing_else)
+{
+	int ends[2];
+	brood_supervisor *supervisor;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	supervisor = supervisor_of(&(brood_supervisor_opts){ .cancel_fd = &ends[0] });
+	ck_assert_int_eq(add(supervisor, serve, BROOD_ARGS(0), NULL), 0);
+	eventually(s->begun[0] == 1);
+	ck_assert_int_eq(brood_supervisor_run(supervisor, BROOD_MSEC), -ETIMEDOUT);
+	ck_assert_int_eq(write(ends[1], "x", 1), 1);
+	ck_assert_int_eq(brood_supervisor_run(supervisor, BROOD_FOREVER), -ECANCELED);
+	ck_assert_int_eq(look(supervisor, 0).state, BROOD_SUPERVISED_RUNNING);
+	stop(supervisor);
+	ck_assert_str_eq(order(), "1 -1");
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
 START_TEST(what_cannot_be_is_refused)
 {
 	brood_supervisor *supervisor = NULL;
@@ -702,6 +723,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(tcase, who_does_not_beat_is_killed);
 	tcase_add_test(tcase, arguments_are_kept);
 	tcase_add_test(tcase, the_owner_may_ask_for_it);
+	tcase_add_test(tcase, a_descriptor_ends_the_wait_and_nothing_else);
 	tcase_add_test(tcase, what_cannot_be_is_refused);
 	tcase_add_test(tcase, it_is_its_owners);
 	tcase_add_loop_test(faults, killed_at_random_all_come_back_and_none_twice, 0, 3);
