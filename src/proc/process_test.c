@@ -320,13 +320,15 @@ static bool file_has(const char *path, const void *what, size_t size)
 static bool is_dumped(const void *address)
 {
 	FILE *maps = fopen("/proc/self/smaps", "re");
-	unsigned long first, end;
 	bool here = false, dumped = true;
-	char line[4096];
+	char line[4096], *at;
 
 	while (fgets(line, sizeof(line), maps) != NULL) {
-		if (sscanf(line, "%lx-%lx ", &first, &end) == 2)
-			here = first <= (uintptr_t)address && (uintptr_t)address < end;
+		uintptr_t first = strtoul(line, &at, 16);
+
+		if (*at == '-')
+			here = first <= (uintptr_t)address &&
+			       (uintptr_t)address < strtoul(at + 1, NULL, 16);
 		else if (here && strncmp(line, "VmFlags:", 8) == 0)
 			dumped = strstr(line, " dd") == NULL;
 	}
