@@ -125,7 +125,8 @@ typedef struct brood_process_opts {
  *          memory in no segment; -EINVAL, -EBADF, -EBUSY, -EILSEQ; -ENOTSUP "fork": other threads run, and
  *          .fork_with_threads is not set; -EPERM "start": from a hook of brood_register_after_fork(); -ELOOP "depth": too deep; -EAGAIN, -ENOMEM "fork"; -EMFILE, -ENFILE,
  *          -ENOENT (no /proc), -ENOSYS "lifeline", "stdin", "pidfd"; -EPERM, -EINVAL "nice", "rlimit", "cpus"; -EINVAL "setpgid": no such kind, a .join_group of
- *          0 or less; -EPERM "setpgid": no such group in the session; "group": as "lifeline".
+ *          0 or less; -EPERM "setpgid": no such group in the session; "group": as "lifeline"; "authkey": -ENOMEM, what getrandom(2)
+ *          says.
  *          By other methods than fork also -ENOTSUP "method": neither does main() call brood_init(), nor is the function in a
  *          shared library; "function": its object has no build id; -ENOENT, -ESTALE "function": the library is gone, or another build by now;
  *          -ENOENT "loader": brood-loader is missing; -EPROTO "version": the library was replaced meanwhile;
