@@ -76,6 +76,9 @@ class Examples(unittest.TestCase):
                          ['61 asked', 'localhost: 127.0.0.1', '::1: no address', *(f'{n}: {n}' for n in numbers)])
         self.assertEqual(said('resolve'), ['0 asked'])
 
+    def test_supervised(self):
+        self.assertEqual(said('supervised'), ['1', '2', '3', '4', '5', '6', 'started again 2 times, then status 0'])
+
 
 if __name__ == '__main__':
     unittest.main(verbosity=2)

@@ -33,6 +33,7 @@
 #include <brood/sem.h>
 #include <brood/shell.h>
 #include <brood/spawn.h>
+#include <brood/supervisor.h>
 #include <brood/value.h>
 #include <brood/wait.h>
 

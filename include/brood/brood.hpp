@@ -132,6 +132,7 @@ using list = handle<brood_list, brood_list_free>;
 using listener = handle<brood_listener, brood_listener_free>;
 using object = handle<brood_object, brood_object_free>;
 using pipeline = handle<brood_pipeline, brood_pipeline_free>;
+using supervisor = handle<brood_supervisor, brood_supervisor_free>;
 
 class process : public handle<brood_process, brood_process_unref>
 {

@@ -34,7 +34,8 @@
  * Key      With .authkey both prove that they know it, and neither tells it: CPython's handshake. The
  *          listener never waits for one client alone: any number of them may be slow, silent or hostile, each
  *          has .handshake_ns, and .handshakes of them are at it at once; one more, and the oldest has to go. An
- *          empty key is refused. Nothing is encrypted.
+ *          empty key is refused. Nothing is encrypted. Processes that brood started have one in common, which has to
+ *          be given like others: brood_process_authkey() (brood/process.h).
  * Fork     A forked child may accept, too: each connection goes to one of them. Only the process that made the
  *          listener removes its path.
  * Threads  One listener in one thread at a time. */

@@ -10,8 +10,8 @@
  *	[INFO/Process-1] process exiting with exitcode 0
  *
  * It is off until a program turns it on, and inherited by what that starts. A line is one write(2), so that lines of several
- * processes never mix; what is longer than 1 KiB is cut. The library says when processes start and end (INFO), and which finalizers
- * run (DEBUG). */
+ * processes never mix; what is longer than 1 KiB is cut. The library says when processes start and end (INFO), which finalizers
+ * run (DEBUG), and what supervisors meet (WARNING) and give up (ERROR). */
 #ifndef BROOD_LOG_H
 #define BROOD_LOG_H
 

@@ -54,6 +54,14 @@
  *          and so does exec. A child that the host makes by a raw clone(2), without exec, keeps them alive.
  * Daemons  a flag for brood_finish(): it ends these and waits for the others. Inherited. Unlike Python's they may
  *          have children: those go with them.
+ * Group    Its own forks, and programs that it starts, are not brood's to know: they outlive it, unless it has a .group of its own, NEW or
+ *          SESSION. That is what terminate(), kill() and stop() are to then, as with brood/spawn.h; what is left of it is killed when the process's end is seen, and
+ *          when the parent is gone. signal() is to the process alone. Processes that it starts are in its group, too, unless they have theirs. Who leaves
+ *          the group is out of reach; for programs that do, there is .contain of brood/spawn.h. It takes a descriptor of the parent's.
+ * Key      Each process has one in common with those that it starts, by each method, and they with theirs: 32 random bytes, unless
+ *          brood_process_set_authkey() said others before. It travels by the start alone, never in arguments, environment or logs; core
+ *          dumps leave it out. By it relatives know each other, when they give it to brood/listener.h, which does not
+ *          ask for one by itself.
  * Handles  are counted references. The library keeps one until the end was seen. In a forked child every call on
  *          one of the parent's says -ECHILD but those that only look: pid, name. Any thread may make any call.
  * Closed   brood_process_close() lets go what a process that has ended holds; every call but unref says -EBADF then. No
@@ -68,6 +76,9 @@ BROOD_BEGIN_DECLS
 
 /** The longest name, in bytes. */
 #define BROOD_PROCESS_NAME_MOST 127
+
+/** The longest key, in bytes. */
+#define BROOD_PROCESS_AUTHKEY_MOST 128
 
 /** How deep processes may start processes. */
 #define BROOD_PROCESS_DEPTH_MOST 64
@@ -97,7 +108,9 @@ typedef struct brood_process_opts {
 	brood_daemon daemon;
 	bool fork_with_threads; /* fork although other threads run: see Threads, above */
 	bool outlive; /* goes on when this process is gone, and brood_finish() leaves it alone */
-	int nice;     /* added to the parent's, nice(2) */
+	brood_group group; /* NEW, SESSION: what ends it ends its group; see Group, above */
+	pid_t join_group;  /* BROOD_GROUP_JOIN */
+	int nice;          /* added to the parent's, nice(2) */
 	const brood_rlimit *rlimits; /* setrlimit(2), UINT64_MAX is no limit */
 	size_t n_rlimits;
 	uint64_t
@@ -114,7 +127,9 @@ typedef struct brood_process_opts {
  *          hard, "cpus"; -ENAMETOOLONG "name"; "args": an argument is none, its text says which and why: -EFAULT,
  *          memory in no segment; -EINVAL, -EBADF, -EBUSY, -EILSEQ; -ENOTSUP "fork": other threads run, and
  *          .fork_with_threads is not set; -EPERM "start": from a hook of brood_register_after_fork(); -ELOOP "depth": too deep; -EAGAIN, -ENOMEM "fork"; -EMFILE, -ENFILE,
- *          -ENOENT (no /proc), -ENOSYS "lifeline", "stdin", "pidfd"; -EPERM, -EINVAL "nice", "rlimit", "cpus".
+ *          -ENOENT (no /proc), -ENOSYS "lifeline", "stdin", "pidfd"; -EPERM, -EINVAL "nice", "rlimit", "cpus"; -EINVAL "setpgid": no such kind, a .join_group of
+ *          0 or less; -EPERM "setpgid": no such group in the session; "group": as "lifeline"; "authkey": -ENOMEM, what getrandom(2)
+ *          says.
  *          By other methods than fork also -ENOTSUP "method": neither does main() call brood_init(), nor is the function in a
  *          shared library; "function": its object has no build id; -ENOENT, -ESTALE "function": the library is gone, or another build by now;
  *          -ENOENT "loader": brood-loader is missing; -EPROTO "version": the library was replaced meanwhile;
@@ -200,14 +215,14 @@ BROOD_API int brood_process_is_alive(brood_process *process);
  * Safe:    threads. */
 BROOD_API int brood_process_signal(brood_process *process, int signum);
 
-/** SIGTERM.
+/** SIGTERM, to its group if that is its own.
  * Returns: as brood_process_signal().
  * Errors:  as brood_process_signal().
  * Owns:    nothing.
  * Safe:    threads. */
 BROOD_API int brood_process_terminate(brood_process *process);
 
-/** SIGKILL.
+/** SIGKILL, to its group if that is its own.
  * Returns: as brood_process_signal().
  * Errors:  as brood_process_signal().
  * Owns:    nothing.
@@ -221,7 +236,7 @@ BROOD_API int brood_process_kill(brood_process *process);
  * Safe:    threads. */
 BROOD_API int brood_process_interrupt(brood_process *process);
 
-/** The ladder: SIGTERM, up to `grace_ns` to end, SIGKILL, reap. Its own children go with it.
+/** The ladder: SIGTERM, up to `grace_ns` to end, SIGKILL, reap. Its own children go with it, and its group if that is its own.
  * Returns: 0, and the record in *ret_exit (NULL: not wanted). Errors: -EPERM, -EDEADLK, -ECHILD, -EBADF.
  * Owns:    nothing.
  * Safe:    threads. */
@@ -277,6 +292,13 @@ BROOD_API int brood_process_path(const brood_process *process, char *buf, size_t
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API int brood_process_describe(brood_process *process, char *buf, size_t size);
 
+/** Write who this process is and what children it has, oldest first, a line for each, as brood_process_describe() has it: "<Process
+ * 'worker' pid=71 parent=70 started> method=spawn depth=1 path=1". Those that have ended since somebody asked last are among them, and reaped.
+ * Returns: how many children there are. Errors: -ENOMEM; what write(2) says of `fd`, without its signals.
+ * Owns:    nothing.
+ * Safe:    threads, processes; not in a signal handler. */
+BROOD_API int brood_process_dump(int fd);
+
 /** The children of this process that run, oldest first; those that have ended are reaped.
  * Returns: how many there are; up to `most` of them are in `ret_processes`. Errors: -ENOMEM.
  * Owns:    the caller has a reference to each that is in `ret_processes`.
@@ -329,6 +351,26 @@ BROOD_API brood_process *brood_main_process(void);
  * Owns:    the library.
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API brood_process *brood_ancestor_process(int depth);
+
+/** The key of this process; it is made when it is asked for first, or with the first process that is started.
+ *
+ *	const void *key;
+ *	size_t size;
+ *
+ *	if (brood_process_authkey(&key, &size) == 0)
+ *		brood_listener_new(NULL, &(brood_listener_opts){ .authkey = key, .authkey_size = size }, &listener);
+ *
+ * Returns: 0, and the key in *ret_key, *ret_size.
+ * Errors:  -ENOMEM; what getrandom(2) says. Do not go on without a key then.
+ * Owns:    the library, until brood_process_set_authkey().
+ * Safe:    threads, processes; not in a signal handler. */
+BROOD_API int brood_process_authkey(const void **ret_key, size_t *ret_size);
+
+/** Have another key: this process, and those that it starts from now on. The one before is wiped.
+ * Returns: 0. Errors: -ENOKEY: an empty one; -E2BIG: more than BROOD_PROCESS_AUTHKEY_MOST; -ENOMEM.
+ * Owns:    `key` stays the caller's, who should wipe it (explicit_bzero(3)).
+ * Safe:    processes; while no other thread uses the key or starts a process. */
+BROOD_API int brood_process_set_authkey(const void *key, size_t size);
 
 /* ---- beginnings and ends */
 

@@ -42,6 +42,7 @@ struct brood_child {
 	int control;                /* to the container helper; -1: not contained */
 	int told;                   /* from who reaps it; -1: that is us */
 	_Atomic(bool) untold;       /* … who has gone without a word */
+	int group;                  /* what signals its group, bri_child_own_group(); -1: none */
 	int streams[3];
 	bool own_group;
 	bool reaping; /* a thread is in reap_in_kernel() */
@@ -679,6 +680,7 @@ brood_child *bri_child_new(void)
 			.generation = bri_self_generation(),
 			.control = -1,
 			.told = -1,
+			.group = -1,
 			.streams = { -1, -1, -1 },
 			.record = { .started_ns = brood_now() },
 		};
@@ -695,6 +697,11 @@ void bri_child_adopt_far(brood_child *child, const struct bri_process *process, 
 {
 	bri_child_adopt(child, process);
 	child->told = told;
+}
+
+void bri_child_own_group(brood_child *child, int group)
+{
+	child->group = group;
 }
 
 int brood_spawn(const char *const argv[], const brood_spawn_opts *opts, brood_child **ret_child)
@@ -784,6 +791,14 @@ static void read_contained_end(brood_child *child)
 	} while (r == 0);
 }
 
+static void has_ended(brood_child *child)
+{
+	if (child->group >= 0)
+		(void)bri_group_signal(child->group, SIGKILL);
+	child->record.ended_ns = brood_now();
+	child->ended = true;
+}
+
 #define TELLING BROOD_SEC /* that who reaps a child has for saying how it ended */
 
 /* The record of a child that is another's, once it has ended. Returns 0 or -EAGAIN. */
@@ -807,8 +822,7 @@ static int read_told(brood_child *child)
 	} else {
 		child->record.kind = BROOD_LOST;
 	}
-	child->record.ended_ns = brood_now();
-	child->ended = true;
+	has_ended(child);
 	return 0;
 }
 
@@ -836,8 +850,7 @@ static int reap(brood_child *child)
 	}
 	if (child->control >= 0)
 		read_contained_end(child);
-	child->record.ended_ns = brood_now();
-	child->ended = true;
+	has_ended(child);
 	return 0;
 }
 
@@ -885,7 +898,7 @@ int brood_child_wait(brood_child *child, int64_t timeout_ns, brood_exit *ret_exi
 		return r;
 	deadline = bri_deadline(timeout_ns);
 	if (deadline == BROOD_FOREVER && !child->own_group && child->control < 0 &&
-	    child->told < 0 && reap_in_kernel(child))
+	    child->told < 0 && child->group < 0 && reap_in_kernel(child))
 		deadline = 0;
 	for (;;) {
 		/* "Just look" goes straight to the kernel's answer. */
@@ -933,7 +946,10 @@ int brood_child_signal(brood_child *child, int signum)
  * a group of it: it is not reaped. */
 static int signal_group(const brood_child *child, int signum)
 {
-	int group = kill(-child->pid, signum) < 0 ? -errno : 0, program = 0;
+	int group = child->group >= 0             ? bri_group_signal(child->group, signum) :
+		    kill(-child->pid, signum) < 0 ? -errno :
+						    0;
+	int program = 0;
 
 	if (group < 0 || getpgid(child->pid) != child->pid)
 		program = bri_process_signal(&child->process, signum);
@@ -953,9 +969,9 @@ static int signal_all(brood_child *child, int signum)
 	else if (child->control >= 0)
 		r = ask_helper(child, signum == SIGKILL ? BRI_CONTAIN_KILL : BRI_CONTAIN_TERMINATE,
 			       0);
-	else if (!child->own_group)
+	else if (child->group < 0 && !child->own_group)
 		r = bri_process_signal(&child->process, signum);
-	else if (bri_process_peek(&child->process) != -ECHILD)
+	else if (child->group >= 0 || bri_process_peek(&child->process) != -ECHILD)
 		r = signal_group(child, signum);
 	/* -ECHILD: its status was taken, so its number may be another's */
 	pthread_mutex_unlock(&child->lock);
@@ -1003,6 +1019,7 @@ brood_child *brood_child_free(brood_child *child)
 		bri_closep(&child->streams[i]);
 	bri_closep(&child->control);
 	bri_closep(&child->told);
+	bri_closep(&child->group);
 	bri_closep(&child->process.pidfd);
 	pthread_cond_destroy(&child->reaped);
 	pthread_mutex_destroy(&child->lock);

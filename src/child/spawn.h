@@ -17,6 +17,10 @@ void bri_child_adopt(brood_child *child, const struct bri_process *process);
  * handle owns from now on. When that ends without one the child is BROOD_LOST. */
 void bri_child_adopt_far(brood_child *child, const struct bri_process *process, int told);
 
+/* Its process group is its own: what ends the child ends all of that, and what is left of it when its end is seen is killed. `group`
+ * is bri_group_open()'s, aimed at it, and the handle's from now on. */
+void bri_child_own_group(brood_child *child, int group);
+
 /* Finds a helper program relative to the library (a build tree, lib/, lib/<triplet>/, bin/), then where it was meant to be
  * installed. Returns 0 or -errno, with the last place that was looked at in `path`. */
 int bri_find_helper(const char *name, char *path, size_t size);

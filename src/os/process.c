@@ -157,3 +157,36 @@ bool brood_exit_ok(const brood_exit *record)
 {
 	return record->kind == BROOD_EXITED && record->value == 0;
 }
+
+int bri_group_open(void)
+{
+	bri_cleanup(bri_closep) int reading = -1, writing = -1;
+	char path[32];
+	int r = bri_pipe(&reading, &writing);
+
+	if (r < 0)
+		return r;
+	/* Both ends in one. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", reading);
+	return bri_open(path, O_RDWR | O_NONBLOCK, 0);
+}
+
+int bri_group_aim(int fd, pid_t group)
+{
+	return fcntl(fd, F_SETOWN, -group) < 0 ? -errno : 0;
+}
+
+/* That it is read is none of its events. By readv(2), so that fault tests tell it from other reads. */
+int bri_group_signal(int fd, int signum)
+{
+	char byte = 0;
+	const struct iovec piece = { .iov_base = &byte, .iov_len = 1 };
+	ssize_t n;
+
+	if (fcntl(fd, F_SETSIG, signum) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK | O_ASYNC) < 0)
+		return -errno;
+	n = write(fd, &byte, 1);
+	if (n < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || readv(fd, &piece, 1) < 0)
+		return -errno;
+	return 0;
+}

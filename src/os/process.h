@@ -40,6 +40,14 @@ int bri_process_peek(const struct bri_process *process);
 /* Waits for the end of our child and reaps it, without a record; for a start that failed. */
 void bri_process_bury(const struct bri_process *process);
 
+/* The process group of a child, for signals that hit no stranger, also when its leader was reaped: a group's number is
+ * given to the next comer once it is empty, but F_SETOWN has the kernel remember the group itself. This is a pipe whose events
+ * are signals to it. bri_group_open() may fail and is for before the start, bri_group_aim() for when the group is there: 0,
+ * or -ESRCH: all of it has ended. One thread at a time. */
+int bri_group_open(void);
+int bri_group_aim(int fd, pid_t group);
+int bri_group_signal(int fd, int signum);
+
 /* Turns a siginfo of waitid(2) into kind, value and core. */
 void bri_exit_from_wait(int code, int status, brood_exit *record);
 

@@ -250,6 +250,38 @@ START_TEST(every_way_to_end_has_its_code)
 }
 END_TEST
 
+/* The group is that one whatever becomes of its leader, and of its number. */
+START_TEST(a_group_is_signalled_though_its_leader_is_gone)
+{
+	pid_t leader = fork_named("leader"), others[2];
+	int fd = bri_group_open(), other = bri_group_open();
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(setpgid(leader, leader), 0);
+	for (int i = 0; i < 2; i++) {
+		others[i] = fork_named("member");
+		ck_assert_int_eq(setpgid(others[i], leader), 0);
+	}
+	ck_assert_int_eq(bri_group_aim(fd, leader), 0);
+	ck_assert_int_eq(bri_group_signal(fd, SIGURG), 0); /* which nobody heeds; again is fine */
+	end(leader);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(kill(others[i], 0), 0);
+	ck_assert_int_eq(bri_group_signal(fd, SIGKILL), 0);
+	for (int i = 0; i < 2; i++) {
+		int status;
+
+		ck_assert_int_eq(waitpid(others[i], &status, 0), others[i]);
+		ck_assert_int_eq(WTERMSIG(status), SIGKILL);
+	}
+	/* Nobody is left, and nobody is hit. */
+	ck_assert_int_eq(bri_group_signal(fd, SIGKILL), 0);
+	ck_assert_int_eq(bri_group_aim(other, leader), -ESRCH);
+	close(fd);
+	close(other);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("os/process");
@@ -265,5 +297,6 @@ int main(void)
 	tcase_add_test(process, burying_waits_for_the_end);
 	tcase_add_test(process, one_who_is_not_our_child_is_not_reaped);
 	tcase_add_test(process, every_way_to_end_has_its_code);
+	tcase_add_test(process, a_group_is_signalled_though_its_leader_is_gone);
 	return leak_run(suite);
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "os/authkey.h"
 #include "tests/unit/leak.h"
 
 START_TEST(a_process_stays_the_same)
@@ -110,6 +111,61 @@ START_TEST(threads_that_look_first_together_agree)
 }
 END_TEST
 
+/* ---- the key of this process */
+
+START_TEST(a_key_that_travels_is_wiped_where_it_arrives)
+{
+	static const struct bri_authkey none;
+	struct bri_authkey key, sent;
+	const void *mine;
+	size_t size;
+
+	ck_assert_int_eq(bri_authkey_make(), 0);
+	bri_authkey_give(&sent);
+	key = sent;
+	ck_assert_int_eq(brood_process_set_authkey("other", 5), 0);
+	ck_assert_int_eq(bri_authkey_take(&key), 0);
+	ck_assert_mem_eq(&key, &none, sizeof(key));
+	ck_assert_int_eq(brood_process_authkey(&mine, &size), 0);
+	ck_assert_int_eq(size, 32);
+	ck_assert_mem_eq(mine, sent.bytes, size);
+	for (int i = 0; i < 2; i++) {
+		key = (struct bri_authkey){ .size = i == 0 ? 0 : sizeof(key.bytes) + 1 };
+		ck_assert_int_eq(bri_authkey_take(&key), -EBADMSG);
+	}
+	bri_authkey_wipe();
+	bri_authkey_wipe();
+	ck_assert_int_eq(brood_process_authkey(&mine, &size), 0);
+	ck_assert_mem_ne(mine, sent.bytes, size); /* a new one */
+}
+END_TEST
+
+static void *make_key(void *ret_key)
+{
+	size_t size;
+
+	pthread_barrier_wait(&together);
+	brood_process_authkey(ret_key, &size);
+	return NULL;
+}
+
+START_TEST(threads_that_make_a_key_together_have_one)
+{
+	enum { THREADS = 8 };
+	const void *seen[THREADS];
+	pthread_t threads[THREADS];
+
+	pthread_barrier_init(&together, NULL, THREADS);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, make_key, &seen[i]), 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&together);
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_ptr_eq(seen[i], seen[0]);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("os/self");
@@ -120,5 +176,7 @@ int main(void)
 	tcase_add_test(self, a_fork_before_the_first_use_makes_no_difference);
 	tcase_add_test(self, a_child_of_a_raw_clone_is_another);
 	tcase_add_loop_test(self, threads_that_look_first_together_agree, 0, 20);
+	tcase_add_test(self, a_key_that_travels_is_wiped_where_it_arrives);
+	tcase_add_loop_test(self, threads_that_make_a_key_together_have_one, 0, 20);
 	return leak_run(suite);
 }

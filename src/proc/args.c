@@ -232,6 +232,41 @@ int bri_args_check(const brood_object *args, brood_fail *fail)
 	return check_each(&packer, args, fail);
 }
 
+/* A handle stands for itself. */
+static int keep_handle(void *context, const brood_object *handle, brood_object *ret_id)
+{
+	(void)context;
+	*ret_id = brood_object_of_data(BROOD_OBJECT_BYTES, handle, sizeof(*handle));
+	return 0;
+}
+
+static int kept_handle(void *context, const brood_object *id, brood_object *ret_object)
+{
+	(void)context;
+	memcpy(ret_object, id->as.data, sizeof(*ret_object));
+	return 0;
+}
+
+int bri_args_copy(const brood_object *args, brood_fail *fail, brood_object **ret_copy)
+{
+	const brood_pickle_opts opts = { .persistent_id = keep_handle,
+					 .persistent_load = kept_handle,
+					 .fail = fail };
+	bri_cleanup(bri_freep) void *pickle = NULL;
+	brood_object all;
+	size_t size;
+	int r = bri_args_check(args, fail);
+
+	if (r < 0)
+		return r;
+	*ret_copy = NULL;
+	if (args == NULL)
+		return 0;
+	all = brood_object_of_items(BROOD_OBJECT_TUPLE, args, bri_args_length(args) + 1);
+	r = brood_pickle_dumps(&all, &opts, &pickle, &size);
+	return r < 0 ? r : brood_pickle_loads(pickle, size, &opts, ret_copy);
+}
+
 int bri_args_pack(const brood_object *args, brood_fail *fail, struct bri_packed *ret_packed)
 {
 	bri_cleanup(packer_fini) struct packer packer = { .n_records = 0 };

@@ -32,6 +32,10 @@ struct bri_packed {
 	size_t n_fds;
 };
 
+/* A copy of the values, for a later start, with the handles as they are: its items end as arguments do. NULL for none. Fails as
+ * bri_args_check() does. */
+int bri_args_copy(const brood_object *args, brood_fail *fail, brood_object **ret_copy);
+
 /* Packs them, or fails as bri_args_check() does. */
 int bri_args_pack(const brood_object *args, brood_fail *fail, struct bri_packed *ret_packed);
 void bri_packed_fini(struct bri_packed *packed);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "os/authkey.h"
 #include "os/clock.h"
 #include "os/self.h"
 #include "proc/family.h"
@@ -190,6 +191,7 @@ void bri_end(int status)
 	/* For a parent that cannot be told otherwise. */
 	if (bri_family()->far)
 		atomic_store(&bri_family()->record->left, 256 + ((uint32_t)status & 0xff));
+	bri_authkey_wipe();
 	_exit(status & 0xff);
 }
 

@@ -350,3 +350,11 @@ void bri_lifeline_arm(int fd)
 	if (fcntl(fd, F_SETOWN, getpid()) < 0 || poll(&gone, 1, 0) != 0)
 		kill(getpid(), SIGKILL);
 }
+
+void bri_lifeline_widen(int fd, brood_group group)
+{
+	if (fd < 0 || (group != BROOD_GROUP_NEW && group != BROOD_GROUP_SESSION))
+		return;
+	if (fcntl(fd, F_SETOWN, -getpid()) < 0)
+		kill(getpid(), SIGKILL);
+}

@@ -19,6 +19,7 @@ struct bri_record {
 	_Atomic(uint32_t) failed; /* set when the rest is there */
 	_Atomic(uint32_t)
 		left; /* it has ended in order: its status, and 256; only of one that is `far` */
+	_Atomic(int64_t) beat; /* when it last said to its supervisor that it lives */
 	int32_t error;
 	char step[16], text[240];
 	struct bri_crash crash;
@@ -43,6 +44,7 @@ struct brood_process {
 	brood_child *child;        /* BRI_CHILD */
 	struct bri_record *record; /* … */
 	bool far;                  /* … that shares no memory but the record */
+	brood_start_method method; /* … */
 	int pidfd; /* BRI_ANCESTOR; -ESRCH: gone before we could look; else it cannot be told */
 	brood_process *before, *after; /* children: oldest first */
 };
@@ -115,6 +117,9 @@ int bri_lifeline_open(int from);
 
 /* In the child: dies with the parent from now on; at once if that is gone. */
 void bri_lifeline_arm(int fd);
+
+/* … and its process group with it, if that is its own; `fd` < 0: it was not armed. */
+void bri_lifeline_widen(int fd, brood_group group);
 
 /* The handle of this process, or of its ancestor; NULL: no memory. */
 brood_process *bri_process_new(enum bri_role role);

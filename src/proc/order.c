@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/fail.h"
+#include "os/authkey.h"
 #include "os/fd.h"
 #include "os/self.h"
 #include "os/socket.h"
@@ -37,7 +38,7 @@ struct order {
 	struct bri_build_id object;
 	uint64_t offset, path_size; /* of the function in it; of the object's path */
 	bool in_program;
-	pid_t parent, group;
+	pid_t parent, owner_group;
 	uint32_t depth; /* the parent's */
 	uint32_t ordinal;
 	uint32_t
@@ -47,8 +48,10 @@ struct order {
 	sigset_t mask;
 	char own_name[BROOD_PROCESS_NAME_MOST + 1], name[BROOD_PROCESS_NAME_MOST + 1];
 	char path[BROOD_PROCESS_DEPTH_MOST * 11 + 1];
-	int32_t nice;
+	int32_t nice, group;
+	pid_t join_group;
 	uint64_t max_memory, n_rlimits, cpus_size;
+	struct bri_authkey authkey;
 };
 
 struct answer {
@@ -201,7 +204,7 @@ static void fill(const struct bri_order_facts *facts, uint32_t has, struct order
 				 .path_size = strlen(facts->function->path) + 1,
 				 .in_program = facts->function->in_program,
 				 .parent = facts->process->parent,
-				 .group = facts->group,
+				 .owner_group = facts->owner_group,
 				 .depth = facts->identity->depth,
 				 .ordinal = facts->ordinal,
 				 .has = has,
@@ -211,12 +214,15 @@ static void fill(const struct bri_order_facts *facts, uint32_t has, struct order
 				 .log_level = bri_log_level(),
 				 .mask = *facts->mask,
 				 .nice = settings->nice,
+				 .group = (int32_t)settings->group,
+				 .join_group = settings->join_group,
 				 .max_memory = settings->max_memory,
 				 .n_rlimits = settings->n_rlimits,
 				 .cpus_size = settings->cpus_size };
 	memcpy(order->own_name, facts->own_name, strlen(facts->own_name));
 	memcpy(order->name, facts->process->name, sizeof(order->name));
 	memcpy(order->path, facts->process->path, sizeof(order->path));
+	bri_authkey_give(&order->authkey);
 }
 
 int bri_order_make(const struct bri_order_facts *facts, brood_fail *fail,
@@ -246,6 +252,7 @@ int bri_order_make(const struct bri_order_facts *facts, brood_fail *fail,
 
 		fill(facts, has, &head);
 		r = write_order(parts, &order);
+		explicit_bzero(&head.authkey, sizeof(head.authkey));
 	}
 	if (r < 0)
 		return bri_fail(fail, "memory", r, NULL);
@@ -257,6 +264,8 @@ int bri_order_make(const struct bri_order_facts *facts, brood_fail *fail,
 void bri_order_fini(struct bri_order *order)
 {
 	bri_closep(&order->memory);
+	if (order->first != NULL)
+		explicit_bzero(order->first, order->first_size); /* it has the key */
 	free(order->first);
 	free(order->fds);
 	order->first = NULL;
@@ -297,8 +306,8 @@ static int send_order(const struct bri_order *order, int channel, brood_fail *fa
 /* The step's word as a constant. */
 static const char *step_named(const char *name)
 {
-	static const char *const steps[] = { "function", "args",      "nice",   "rlimit",
-					     "cpus",     "memory",    "name",   "version",
+	static const char *const steps[] = { "function", "args",      "nice",   "rlimit", "cpus",
+					     "setpgid",  "setsid",    "memory", "name",   "version",
 					     "stdin",    "directory", "streams" };
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
@@ -570,7 +579,7 @@ static int join_owner(struct taken *taken, brood_fail *fail)
 		bri_closep(&kinds[i]);
 	}
 	bri_closep(&kinds[BRI_ORDER_FOLDER]);
-	(void)setpgid(0, taken->order->group); /* of another session: it stays where it is */
+	(void)setpgid(0, taken->order->owner_group); /* of another session: it stays where it is */
 	return 0;
 }
 
@@ -587,16 +596,16 @@ static int take_record(struct taken *taken, struct self *self, brood_fail *fail)
 }
 
 /* Dies with its parent, unless it is to outlive it. */
-static void tie(struct taken *taken, struct self *self)
+static void tie(struct taken *taken, const struct self *self)
 {
-	bool outlive = taken->order->outlive;
+	int *lifeline = &taken->kinds[BRI_ORDER_LIFELINE];
 
-	if (self->lifeline < 0 && !outlive)
-		bri_lifeline_arm(taken->kinds[BRI_ORDER_LIFELINE]);
+	if (self->lifeline >= 0)
+		*lifeline = self->lifeline;
+	if (taken->order->outlive)
+		bri_closep(lifeline);
 	else if (self->lifeline < 0)
-		bri_closep(&taken->kinds[BRI_ORDER_LIFELINE]);
-	else if (outlive)
-		bri_closep(&self->lifeline);
+		bri_lifeline_arm(*lifeline);
 }
 
 /* Is who the parent says, and dies with it from here on. */
@@ -607,12 +616,14 @@ static int become(struct taken *taken, struct self *self, brood_fail *fail)
 	brood_process *as = self->as;
 	int r = become_line(taken, &parent, fail);
 
-	if (r == 0 && order->group > 0)
+	if (r == 0 && order->owner_group > 0)
 		r = join_owner(taken, fail);
 	if (r == 0)
 		r = take_record(taken, self, fail);
 	if (r < 0)
 		return r;
+	if (bri_authkey_take(&taken->order->authkey) < 0)
+		return bri_fail(fail, "memory", ENOMEM, NULL);
 	as->parent = order->parent;
 	as->daemon = order->daemon;
 	as->far = true;
@@ -648,6 +659,8 @@ static int set_all(struct taken *taken, brood_fail *fail)
 {
 	const struct order *order = taken->order;
 	struct bri_settings settings = { .nice = order->nice,
+					 .group = (brood_group)order->group,
+					 .join_group = order->join_group,
 					 .n_rlimits = order->n_rlimits,
 					 .max_memory = order->max_memory,
 					 .cpus_size = order->cpus_size };
@@ -661,6 +674,8 @@ static int set_all(struct taken *taken, brood_fail *fail)
 	if (order->cpus_size == 0)
 		settings.cpus = NULL;
 	r = bri_settings_apply(&settings, &step);
+	if (r == 0)
+		bri_lifeline_widen(taken->kinds[BRI_ORDER_LIFELINE], settings.group);
 	return r < 0 ? bri_fail(fail, step, r, NULL) : 0;
 }
 

@@ -38,7 +38,7 @@ struct bri_order_facts {
 	uint32_t ordinal;
 	const brood_process *process; /* the handle as it will be */
 	const sigset_t *mask;
-	pid_t group; /* that it joins, with the streams and the directory that come along; 0: it has all that */
+	pid_t owner_group; /* that it joins, with the streams and the directory that come along; 0: it has all that */
 	int fds[BRI_ORDER_FDS]; /* -1: none */
 };
 

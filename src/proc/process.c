@@ -28,6 +28,7 @@
 #include "base/fail.h"
 #include "child/result.h"
 #include "child/spawn.h"
+#include "os/authkey.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/process.h"
@@ -71,6 +72,7 @@ struct plan {
 	uint32_t ordinal;
 	struct far *far;               /* owned; of a child that shares no memory */
 	int lifeline, null, said, say; /* said, say: the pipe for a refusal */
+	int group;                     /* what signals its group, if that is its own */
 	bool tied, purge[2];           /* purge: stdout, stderr is in another thread's hands */
 	sigset_t mask;
 };
@@ -117,6 +119,7 @@ static void plan_fini(struct plan *plan)
 	bri_closep(&plan->null);
 	bri_closep(&plan->said);
 	bri_closep(&plan->say);
+	bri_closep(&plan->group);
 	free(plan->cpus);
 	free_process(plan->process);
 	bri_family_free(plan->theirs);
@@ -158,11 +161,26 @@ static int plan_cpus(struct plan *plan)
 	return 0;
 }
 
+static int check_group(const brood_process_opts *opts)
+{
+	if (opts->group < BROOD_GROUP_INHERIT || opts->group > BROOD_GROUP_JOIN)
+		return bri_fail(opts->fail, "setpgid", EINVAL, "no such kind of group: %d",
+				(int)opts->group);
+	if (opts->group == BROOD_GROUP_JOIN && opts->join_group <= 0)
+		return bri_fail(opts->fail, "setpgid", EINVAL, "%d is no group", opts->join_group);
+	return 0;
+}
+
 static int plan_settings(struct plan *plan)
 {
 	const brood_process_opts *opts = plan->opts;
+	int r = check_group(opts);
 
-	plan->settings = (struct bri_settings){ .nice = opts->nice,
+	if (r < 0)
+		return r;
+	plan->settings = (struct bri_settings){ .group = opts->group,
+						.join_group = opts->join_group,
+						.nice = opts->nice,
 						.rlimits = opts->rlimits,
 						.n_rlimits = opts->n_rlimits,
 						.max_memory = opts->max_memory };
@@ -314,6 +332,7 @@ static int plan_process(struct plan *plan)
 	if (r < 0)
 		return r;
 	process->far = plan->far != NULL;
+	process->method = plan->method;
 	brood_process_name(plan->family->self, plan->own_name, sizeof(plan->own_name));
 	process->parent = getpid();
 	process->daemon = is_daemon(plan);
@@ -348,13 +367,19 @@ static int plan_descriptors(struct plan *plan)
 		return bri_fail(fail, "lifeline", r, NULL);
 	plan->tied = true;
 	/* The server's forks have one. */
-	if (plan->method == BROOD_START_FORKSERVER)
-		return plan_folder(plan);
-	plan->lifeline = bri_lifeline_open(plan->family->watch);
-	if (plan->lifeline < 0)
-		return bri_fail(fail, "lifeline", plan->lifeline, "/proc/self/fd");
+	if (plan->method != BROOD_START_FORKSERVER) {
+		plan->lifeline = bri_lifeline_open(plan->family->watch);
+		if (plan->lifeline < 0)
+			return bri_fail(fail, "lifeline", plan->lifeline, "/proc/self/fd");
+	}
+	if (plan->settings.group == BROOD_GROUP_NEW ||
+	    plan->settings.group == BROOD_GROUP_SESSION) {
+		plan->group = bri_above_stdio(bri_group_open());
+		if (plan->group < 0)
+			return bri_fail(fail, "group", plan->group, NULL);
+	}
 	if (plan->far != NULL)
-		return 0;
+		return plan->method == BROOD_START_FORKSERVER ? plan_folder(plan) : 0;
 	plan->null = bri_open("/dev/null", O_RDONLY, 0);
 	if (plan->null < 0)
 		return bri_fail(fail, "stdin", plan->null, "/dev/null");
@@ -435,7 +460,9 @@ static void run_child(struct plan *plan)
 	if (plan->null != STDIN_FILENO)
 		bri_closep(&plan->null);
 	prctl(PR_SET_NAME, plan->process->name);
+	bri_closep(&plan->group);
 	settle(plan);
+	bri_lifeline_widen(plan->lifeline, plan->settings.group);
 	bri_end_at_exit();
 	bri_crash_arm(&plan->process->record->crash);
 	pthread_sigmask(SIG_SETMASK, &plan->mask, NULL);
@@ -512,6 +539,20 @@ static void adopt(struct plan *plan, brood_process **ret_process)
 	*ret_process = process;
 }
 
+/* Its group is there, unless all of that has ended. Who cannot be ended with it does not live. */
+static int own_group(struct plan *plan)
+{
+	brood_child *child = plan->process->child;
+	int r = plan->group >= 0 ? bri_group_aim(plan->group, brood_child_pid(child)) : -ESRCH;
+
+	if (r == 0)
+		bri_child_own_group(child, bri_take_fd(&plan->group));
+	if (r == 0 || r == -ESRCH)
+		return 0;
+	(void)brood_child_stop(child, 0, NULL);
+	return bri_fail(plan->opts->fail, "group", r, NULL);
+}
+
 static int fork_child(struct plan *plan, brood_process **ret_process)
 {
 	struct bri_process child = { .pidfd = -1 };
@@ -544,8 +585,10 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 		return r;
 	}
 	bri_child_adopt(plan->process->child, &child);
-	adopt(plan, ret_process);
-	return 0;
+	r = own_group(plan);
+	if (r == 0)
+		adopt(plan, ret_process);
+	return r;
 }
 
 static int make_order(struct plan *plan)
@@ -560,7 +603,7 @@ static int make_order(struct plan *plan)
 		.ordinal = plan->ordinal,
 		.process = plan->process,
 		.mask = &plan->mask,
-		.group = forked ? getpgrp() : 0,
+		.owner_group = forked ? getpgrp() : 0,
 		.fds = { [BRI_ORDER_PARENT] = plan->family->pidfd,
 			 [BRI_ORDER_RECORD] = plan->far->record,
 			 [BRI_ORDER_LIFELINE] = plan->lifeline,
@@ -628,7 +671,9 @@ static int spawn_child(struct plan *plan)
 					      .pidfd = brood_child_pidfd(plan->process->child) };
 		r = bri_order_give(&far->order, far->channel, &child, plan->opts->fail);
 	}
-	if (r < 0 && plan->process->child != NULL && brood_child_pidfd(plan->process->child) >= 0)
+	if (r == 0)
+		return own_group(plan);
+	if (plan->process->child != NULL && brood_child_pidfd(plan->process->child) >= 0)
 		(void)brood_child_stop(plan->process->child, 0, NULL);
 	return r;
 }
@@ -646,6 +691,9 @@ static int start(struct plan *plan, brood_process **ret_process)
 	if (plan->family->starting)
 		return bri_fail(plan->opts->fail, "start", EPERM,
 				"from a hook, before the function has begun");
+	r = bri_authkey_make(); /* so that the child has the same */
+	if (r < 0)
+		return bri_fail(plan->opts->fail, "authkey", r, NULL);
 	pthread_mutex_lock(&plan->family->lock);
 	r = plan_process(plan);
 	if (r < 0)
@@ -684,6 +732,7 @@ static int start_with(brood_process_target *target, int (*run)(void *self, const
 		.null = -1,
 		.said = -1,
 		.say = -1,
+		.group = -1,
 	};
 
 	return start(&plan, ret_process);
@@ -816,14 +865,23 @@ int brood_process_signal(brood_process *process, int signum)
 	return brood_child_signal(process->child, signum);
 }
 
+/* To all that belongs to it. */
 int brood_process_terminate(brood_process *process)
 {
-	return brood_process_signal(process, SIGTERM);
+	int r = check_handle(process);
+
+	if (r < 0 || process->role != BRI_CHILD)
+		return r < 0 ? r : brood_process_signal(process, SIGTERM);
+	return brood_child_terminate(process->child);
 }
 
 int brood_process_kill(brood_process *process)
 {
-	return brood_process_signal(process, SIGKILL);
+	int r = check_handle(process);
+
+	if (r < 0 || process->role != BRI_CHILD)
+		return r < 0 ? r : brood_process_signal(process, SIGKILL);
+	return brood_child_kill(process->child);
 }
 
 int brood_process_interrupt(brood_process *process)
@@ -1041,4 +1099,38 @@ ssize_t brood_active_children(brood_process **ret_processes, size_t most)
 	}
 	free(list);
 	return (ssize_t)alive;
+}
+
+static int dump_one(brood_process *process, int fd)
+{
+	static const char *const methods[] = { "", " method=fork", " method=spawn",
+					       " method=forkserver" };
+	char line[400 + sizeof(process->path)];
+	int n = brood_process_describe(process, line, sizeof(line));
+	ssize_t written;
+
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "%s depth=%u path=%s\n",
+		      methods[process->method], process->depth, process->path);
+	written = bri_write_quietly(fd, line, (size_t)n);
+	return written < 0 ? (int)written : 0;
+}
+
+int brood_process_dump(int fd)
+{
+	struct bri_family *family = bri_family();
+	brood_process **list;
+	size_t n;
+	int r;
+
+	list = family != NULL ? children(family, &n) : NULL;
+	if (list == NULL)
+		return -ENOMEM;
+	r = dump_one(family->self, fd);
+	for (size_t i = 0; i < n; i++) {
+		if (r == 0)
+			r = dump_one(list[i], fd);
+		brood_process_unref(list[i]);
+	}
+	free(list);
+	return r < 0 ? r : (int)n;
 }

@@ -1,3 +1,4 @@
+#include <brood/listener.h>
 #include <brood/log.h>
 #include <brood/process.h>
 
@@ -23,33 +24,10 @@ static struct shared {
 	int count, order[16];
 	char name[128], text[128];
 	int64_t number;
+	unsigned char key[BROOD_PROCESS_AUTHKEY_MOST];
 } * s;
 
-static void make_for_fork(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORK, true);
-}
-
-/* Processes of a test, and theirs, have the method from it. */
-static void make_for_spawn(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_SPAWN, true);
-}
-
-static void make_for_forkserver(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORKSERVER, true);
-}
-
-/* The server ends with that. */
-static void unmake(void)
-{
-	brood_finish();
-	unshare_far();
-}
+FIXTURES_OF_METHODS(s);
 
 static bool is_fork(void)
 {
@@ -283,6 +261,141 @@ START_TEST(every_kind_of_argument_arrives)
 	brood_conn_free(b);
 	brood_queue_unref(queue);
 	brood_segment_unref(segment);
+}
+END_TEST
+
+/* ---- the key */
+
+static int tell_key(const brood_args *args)
+{
+	const void *key;
+	size_t size;
+
+	if (brood_args_int(args, 0) > 0)
+		return code_of(tell_key, BROOD_ARGS(brood_args_int(args, 0) - 1));
+	must(brood_process_authkey(&key, &size) == 0);
+	memcpy(s->key, key, size);
+	s->number = (int64_t)size;
+	must(brood_process_set_authkey("other", 5) == 0); /* its own alone */
+	return 0;
+}
+
+START_TEST(relatives_have_one_key)
+{
+	const char set[] = "with \0 in it";
+	const void *key;
+	size_t size;
+
+	for (int depth = 1; depth >= 0; depth--) {
+		ck_assert_int_eq(code_of(tell_key, BROOD_ARGS(depth)), 0);
+		ck_assert_int_eq(brood_process_authkey(&key, &size), 0);
+		ck_assert_int_eq(size, 32);
+		ck_assert_int_eq(s->number, 32);
+		ck_assert_mem_eq(key, s->key, 32);
+	}
+	ck_assert_int_eq(brood_process_set_authkey(set, sizeof(set)), 0);
+	ck_assert_int_eq(code_of(tell_key, BROOD_ARGS(1)), 0);
+	ck_assert_int_eq(s->number, sizeof(set));
+	ck_assert_mem_eq(set, s->key, sizeof(set));
+	ck_assert_int_eq(brood_process_set_authkey(NULL, 5), -ENOKEY);
+	ck_assert_int_eq(brood_process_set_authkey("", 0), -ENOKEY);
+	ck_assert_int_eq(brood_process_set_authkey(s, BROOD_PROCESS_AUTHKEY_MOST + 1), -E2BIG);
+	ck_assert_int_eq(brood_process_authkey(&key, &size), 0);
+	ck_assert_int_eq(size, sizeof(set));
+	ck_assert_mem_eq(key, set, sizeof(set));
+}
+END_TEST
+
+static bool file_has(const char *path, const void *what, size_t size)
+{
+	static char text[65536];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, sizeof(text));
+
+	must(n > 0 && n < (ssize_t)sizeof(text));
+	close(fd);
+	return memmem(text, (size_t)n, what, size) != NULL;
+}
+
+/* Whether the mapping that it lies in is left out of core dumps. */
+static bool is_dumped(const void *address)
+{
+	FILE *maps = fopen("/proc/self/smaps", "re");
+	bool here = false, dumped = true;
+	char line[4096], *at;
+
+	while (fgets(line, sizeof(line), maps) != NULL) {
+		uintptr_t first = strtoul(line, &at, 16);
+
+		if (*at == '-')
+			here = first <= (uintptr_t)address &&
+			       (uintptr_t)address < strtoul(at + 1, NULL, 16);
+		else if (here && strncmp(line, "VmFlags:", 8) == 0)
+			dumped = strstr(line, " dd") == NULL;
+	}
+	(void)fclose(maps);
+	return dumped;
+}
+
+static int look_for_key(const brood_args *args)
+{
+	char digits[8];
+	const void *key;
+	size_t size;
+
+	(void)args;
+	must(brood_process_authkey(&key, &size) == 0);
+	snprintf(digits, sizeof(digits), "%02x%02x%02x", ((const unsigned char *)key)[0],
+		 ((const unsigned char *)key)[1], ((const unsigned char *)key)[2]);
+	must(!file_has("/proc/self/cmdline", key, size));
+	must(!file_has("/proc/self/environ", key, size));
+	must(!file_has("/proc/self/cmdline", digits, 6));
+	must(!file_has("/proc/self/environ", digits, 6));
+	must(!is_dumped(key));
+	return 0;
+}
+
+START_TEST(the_key_is_nowhere_else)
+{
+	ck_assert_int_eq(code_of(look_for_key, BROOD_NO_ARGS), 0);
+}
+END_TEST
+
+static int dial(const brood_args *args)
+{
+	brood_client_opts opts = { .timeout_ns = PATIENCE_NS };
+	brood_conn *conn;
+	int r;
+
+	if (brood_args_int(args, 1) != 0)
+		must(brood_process_set_authkey("stranger", 8) == 0);
+	must(brood_process_authkey(&opts.authkey, &opts.authkey_size) == 0);
+	r = brood_client(brood_args_str(args, 0), &opts, &conn);
+	if (r == 0)
+		brood_conn_free(conn);
+	return r == -EACCES ? 7 : r;
+}
+
+START_TEST(relatives_know_each_other_by_it)
+{
+	brood_listener_opts opts = { .family = BROOD_FAMILY_UNIX };
+	brood_listener *listener;
+	brood_conn *conn;
+
+	ck_assert_int_eq(brood_process_authkey(&opts.authkey, &opts.authkey_size), 0);
+	ck_assert_int_eq(brood_listener_new(NULL, &opts, &listener), 0);
+	for (int is_stranger = 0; is_stranger < 2; is_stranger++) {
+		const brood_object *args =
+			BROOD_ARGS(brood_listener_address(listener), is_stranger);
+		brood_process *p = begin(dial, args, NULL);
+
+		ck_assert_int_eq(brood_listener_accept(listener, PATIENCE_NS, &conn),
+				 is_stranger ? -EACCES : 0);
+		if (!is_stranger)
+			brood_conn_free(conn);
+		ck_assert_int_eq(join(p), is_stranger ? 7 : 0);
+	}
+	brood_listener_free(listener);
 }
 END_TEST
 
@@ -1672,13 +1785,166 @@ START_TEST(servers_may_be_killed_at_any_moment)
 }
 END_TEST
 
+START_TEST(all_can_be_listed)
+{
+	static const char *const methods[] = { "fork", "spawn", "forkserver" };
+	brood_process *running =
+		begin(sleep_long, BROOD_NO_ARGS, &(brood_process_opts){ .name = "sleeper" });
+	brood_process *ended = begin(status, BROOD_ARGS(3), NULL);
+	struct pollfd event = { .fd = brood_process_sentinel(ended), .events = POLLIN };
+	int fd = open_file("dump", "");
+	char text[1024], wanted[1024];
+	ssize_t n;
+
+	await(&s->here);
+	ck_assert_int_eq(poll(&event, 1, 20000), 1);
+	ck_assert_int_eq(brood_process_dump(fd), 2);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	text[n] = '\0';
+	snprintf(
+		wanted, sizeof(wanted),
+		"<Process 'Process-0' pid=%d parent=%d started> depth=1 path=0\n"
+		"<Process 'sleeper' pid=%d parent=%d started> method=%s depth=2 path=0:1\n"
+		"<Process 'Process-0:2' pid=%d parent=%d stopped exitcode=3> method=%s depth=2 path=0:2\n",
+		getpid(), getppid(), brood_process_pid(running), getpid(),
+		methods[brood_get_start_method() - BROOD_START_FORK], brood_process_pid(ended),
+		getpid(), methods[brood_get_start_method() - BROOD_START_FORK]);
+	ck_assert_str_eq(text, wanted);
+	close(fd);
+	ck_assert_int_eq(brood_process_dump(fd), -EBADF);
+	brood_process_kill(running);
+	join(running);
+	brood_process_unref(ended);
+	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	ck_assert_int_eq(brood_process_dump(fd), 0);
+	close(fd);
+}
+END_TEST
+
+/* ---- groups */
+
+static int say_group(const brood_args *args)
+{
+	s->pid = getpid();
+	s->parent = getpgrp();
+	s->grandchild = getsid(0);
+	if (brood_args_count(args) > 0)
+		return sleep_long(args);
+	return 0;
+}
+
+START_TEST(it_may_have_a_group_of_its_own)
+{
+	brood_process *leader;
+	brood_fail fail = { .step = NULL };
+	brood_process_opts opts = { .fail = &fail, .fork_with_threads = true };
+
+	ck_assert_int_eq(code_of(say_group, BROOD_NO_ARGS), 0);
+	ck_assert_int_eq(s->parent, getpgrp());
+	ck_assert_int_eq(s->grandchild, getsid(0));
+	opts.group = BROOD_GROUP_SESSION;
+	ck_assert_int_eq(join(begin(say_group, BROOD_NO_ARGS, &opts)), 0);
+	ck_assert_int_eq(s->parent, s->pid);
+	ck_assert_int_eq(s->grandchild, s->pid);
+	opts.group = BROOD_GROUP_NEW;
+	leader = begin(say_group, BROOD_ARGS(1), &opts);
+	await(&s->here);
+	ck_assert_int_eq(s->parent, s->pid);
+	ck_assert_int_eq(s->grandchild, getsid(0));
+	/* Who joins it is not its own: the end of that is its alone. */
+	opts.group = BROOD_GROUP_JOIN;
+	opts.join_group = brood_process_pid(leader);
+	ck_assert_int_eq(join(begin(say_group, BROOD_NO_ARGS, &opts)), 0);
+	ck_assert_int_eq(s->parent, brood_process_pid(leader));
+	ck_assert_int_eq(brood_process_is_alive(leader), 1);
+	ck_assert_int_eq(brood_process_stop(leader, 0, NULL), 0);
+	brood_process_unref(leader);
+	ck_assert_int_eq(brood_process_start(say_group, BROOD_NO_ARGS, &opts, &leader), -EPERM);
+	ck_assert_str_eq(fail.step, "setpgid");
+	opts.join_group = 0;
+	ck_assert_int_eq(brood_process_start(say_group, BROOD_NO_ARGS, &opts, &leader), -EINVAL);
+	ck_assert_str_eq(fail.step, "setpgid");
+	opts.group = (brood_group)4;
+	ck_assert_int_eq(brood_process_start(say_group, BROOD_NO_ARGS, &opts, &leader), -EINVAL);
+	ck_assert_str_eq(fail.step, "setpgid");
+}
+END_TEST
+
+/* A fork, a program, and a process of brood's. */
+static int have_kin(const brood_args *args)
+{
+	brood_child *program;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		s->grandchild = getpid();
+		for (;;)
+			pause();
+	}
+	must(brood_spawn(BROOD_ARGV("sleep", "1000"), NULL, &program) == 0);
+	begin(sleep_long, BROOD_NO_ARGS, NULL);
+	await(&s->here);
+	while (s->grandchild == 0)
+		nap_ms(1);
+	raise_flag(&s->go);
+	if (brood_args_int(args, 0) == 4)
+		_exit(3);
+	for (;;)
+		pause();
+	return 0;
+}
+
+START_TEST(what_ends_it_ends_its_group)
+{
+	brood_process_opts opts = { .group = _i % 2 == 0 ? BROOD_GROUP_NEW : BROOD_GROUP_SESSION };
+	brood_process *p = begin(have_kin, BROOD_ARGS(_i), &opts);
+	brood_exit end;
+
+	await(&s->go);
+	if (_i == 0)
+		ck_assert_int_eq(brood_process_terminate(p), 0);
+	else if (_i == 1)
+		ck_assert_int_eq(brood_process_kill(p), 0);
+	else if (_i == 2)
+		ck_assert_int_eq(brood_process_signal(p, SIGKILL), 0); /* to itself */
+	else if (_i == 3)
+		ck_assert_int_eq(brood_process_stop(p, PATIENCE_NS, NULL), 0);
+	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
+	ck_assert_int_eq(brood_process_kill(p), 0);
+	brood_process_unref(p);
+	ck_assert(server_ends_too());
+}
+END_TEST
+
+static void own_a_group(void *how)
+{
+	begin(have_kin, BROOD_ARGS(*(int *)how), &(brood_process_opts){ .group = BROOD_GROUP_NEW });
+	for (;;)
+		pause();
+}
+
+/* Also when its leader has ended before, and the parent has not looked. */
+START_TEST(a_group_dies_with_the_parent)
+{
+	int how = _i == 0 ? 0 : 4;
+	pid_t owner = peer(own_a_group, &how);
+
+	await(&s->go);
+	if (how == 4)
+		nap_ms(50);
+	finish_off(owner);
+	ck_assert(server_ends_too());
+}
+END_TEST
+
 static void add_tests(Suite *suite, void (*make)(void))
 {
 	TCase *start_case = leak_case(suite, "start", 60), *wait = leak_case(suite, "wait", 60);
 	TCase *given = leak_case(suite, "given", 60), *end = leak_case(suite, "end", 60);
 	TCase *line = leak_case(suite, "lifeline", 60), *log = leak_case(suite, "log", 60);
-	TCase *crash = leak_case(suite, "crash", 60);
-	TCase *const all[] = { start_case, wait, given, end, line, crash, log };
+	TCase *crash = leak_case(suite, "crash", 60), *group = leak_case(suite, "group", 60);
+	TCase *const all[] = { start_case, wait, given, end, line, crash, log, group };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		tcase_add_checked_fixture(all[i], make, unmake);
@@ -1686,6 +1952,9 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(start_case, it_has_a_pid_a_name_and_a_parent);
 	tcase_add_test(start_case, names_can_be_given_and_changed);
 	tcase_add_test(start_case, every_kind_of_argument_arrives);
+	tcase_add_test(start_case, relatives_have_one_key);
+	tcase_add_test(start_case, the_key_is_nowhere_else);
+	tcase_add_test(start_case, relatives_know_each_other_by_it);
 	tcase_add_test(start_case, a_wrong_argument_is_its_failure);
 	tcase_add_test(start_case, a_failure_is_said_and_kept);
 	tcase_add_test(start_case, what_cannot_start_leaves_nothing);
@@ -1718,6 +1987,10 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(crash, what_the_function_handles_is_its_own);
 	tcase_add_test(log, lines_say_level_and_process);
 	tcase_add_test(log, a_long_line_is_cut);
+	tcase_add_test(wait, all_can_be_listed);
+	tcase_add_test(group, it_may_have_a_group_of_its_own);
+	tcase_add_loop_test(group, what_ends_it_ends_its_group, 0, 5);
+	tcase_add_loop_test(group, a_group_dies_with_the_parent, 0, 2);
 	if (make == make_for_fork) {
 		tcase_add_test(start_case, an_object_can_run);
 		tcase_add_test(wait, a_handle_is_its_owners);

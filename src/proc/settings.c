@@ -7,8 +7,8 @@
 
 bool bri_settings_any(const struct bri_settings *settings)
 {
-	return settings->nice != 0 || settings->n_rlimits > 0 || settings->max_memory > 0 ||
-	       settings->cpus != NULL;
+	return settings->group != BROOD_GROUP_INHERIT || settings->nice != 0 ||
+	       settings->n_rlimits > 0 || settings->max_memory > 0 || settings->cpus != NULL;
 }
 
 static int set_limit(int resource, uint64_t soft, uint64_t hard)
@@ -25,13 +25,26 @@ static int set_nice(int by)
 	return nice(by) == -1 ? -errno : 0;
 }
 
+static int set_group(const struct bri_settings *settings, const char **ret_step)
+{
+	*ret_step = settings->group == BROOD_GROUP_SESSION ? "setsid" : "setpgid";
+	if (settings->group == BROOD_GROUP_INHERIT)
+		return 0;
+	if (settings->group == BROOD_GROUP_SESSION)
+		return setsid() < 0 ? -errno : 0;
+	return setpgid(0, settings->group == BROOD_GROUP_NEW ? 0 : settings->join_group) < 0 ?
+		       -errno :
+		       0;
+}
+
 int bri_settings_apply(const struct bri_settings *settings, const char **ret_step)
 {
-	int r = 0;
+	int r = set_group(settings, ret_step);
 
-	*ret_step = "nice";
-	if (settings->nice != 0)
+	if (r == 0 && settings->nice != 0) {
+		*ret_step = "nice";
 		r = set_nice(settings->nice);
+	}
 	if (r == 0 && settings->cpus != NULL) {
 		*ret_step = "cpus";
 		r = sched_setaffinity(0, settings->cpus_size, settings->cpus) < 0 ? -errno : 0;

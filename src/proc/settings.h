@@ -7,6 +7,8 @@
 #include <brood/process.h>
 
 struct bri_settings {
+	brood_group group;
+	pid_t join_group;
 	int nice;
 	const brood_rlimit *rlimits;
 	size_t n_rlimits;

@@ -41,6 +41,7 @@ static int start(const char *mode, brood_fail *fail)
 	if (strcmp(mode, "served") == 0)
 		opts.method = BROOD_START_FORKSERVER;
 	if (strcmp(mode, "limited") == 0 || strcmp(mode, "spawn") == 0) {
+		opts.group = BROOD_GROUP_NEW;
 		opts.nice = 1;
 		opts.rlimits = &limit;
 		opts.n_rlimits = 1;

@@ -5,7 +5,7 @@
  * What cannot be done here: to look at a process before it is started, to start it twice, and to read its sentinel or set
  * its daemon flag at the wrong time (A02, A04, A11), since a handle is of one that was started. join() without an end says
  * -ETIMEDOUT instead of nothing. Of A15 the threads: C has no list of them, and the function joins its own. A17 is of
- * forkserver, all others of each start method. The keys of A01 and A02 are a listener's argument. */
+ * forkserver, all others of each start method. */
 #include <brood/process.h>
 #include <brood/queue.h>
 #include <brood/spawn.h>
@@ -26,35 +26,13 @@ static struct shared {
 	flag go, here;
 	int n, daemon;
 	int64_t numbers[4];
+	unsigned char key[BROOD_PROCESS_AUTHKEY_MOST];
+	size_t key_size;
 	char name[64], parent_name[64], text[64];
 	pid_t pid, parent;
 } * s;
 
-/* Processes of a test, and theirs, have the method from it. */
-static void make_for_fork(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORK, true);
-}
-
-static void make_for_spawn(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_SPAWN, true);
-}
-
-static void make_for_forkserver(void)
-{
-	s = share_far(sizeof(*s));
-	brood_set_start_method(BROOD_START_FORKSERVER, true);
-}
-
-/* The server ends with that. */
-static void unmake(void)
-{
-	brood_finish();
-	unshare_far();
-}
+FIXTURES_OF_METHODS(s);
 
 static brood_process *start_it(brood_process_target *target, const brood_object *args,
 			       const brood_process_opts *opts)
@@ -98,7 +76,11 @@ static int sleep_for_long(const brood_args *args)
 START_TEST(a01_current)
 {
 	brood_process *current = brood_current_process();
+	const void *key;
+	size_t size;
 
+	ck_assert_int_eq(brood_process_authkey(&key, &size), 0);
+	ck_assert_int_eq(size, 32);
 	ck_assert_int_eq(brood_process_is_alive(current), 1);
 	ck_assert_int_eq(brood_process_is_daemon(current), 0);
 	ck_assert_int_eq(brood_process_pid(current), getpid());
@@ -109,7 +91,10 @@ END_TEST
 static int tell(const brood_args *args)
 {
 	brood_process *current = brood_current_process();
+	const void *key;
 
+	must(brood_process_authkey(&key, &s->key_size) == 0);
+	memcpy(s->key, key, s->key_size);
 	s->n = (int)brood_args_count(args);
 	for (size_t i = 0; i < brood_args_count(args); i++)
 		s->numbers[i] = brood_args_int(args, i);
@@ -128,6 +113,8 @@ START_TEST(a02_process)
 	brood_process *p =
 		start_it(tell, BROOD_ARGS(1, 2), &(brood_process_opts){ .name = "SomeProcess" });
 	brood_exit end;
+	const void *key;
+	size_t size;
 	char name[64];
 
 	ck_assert_int_eq(brood_process_is_alive(p), 1);
@@ -142,6 +129,9 @@ START_TEST(a02_process)
 	brood_process_name(p, name, sizeof(name));
 	ck_assert_str_eq(s->name, name);
 	ck_assert_int_eq(s->pid, brood_process_pid(p));
+	ck_assert_int_eq(brood_process_authkey(&key, &size), 0);
+	ck_assert_int_eq(size, s->key_size);
+	ck_assert_mem_eq(key, s->key, size);
 	ck_assert_int_eq(brood_exit_code(&end), 0);
 	ck_assert_int_eq(brood_process_is_alive(p), 0);
 	ck_assert(!is_active(p));

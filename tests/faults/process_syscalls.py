@@ -35,10 +35,13 @@ ERRORS = {
 OTHER_ERRORS = ['EPERM', 'ENOMEM']
 
 # Where success is right all the same, and why: (process, call, error or None for any).
+KEY = 'a core dump has its key in it then'
 TRACES = 'a crash leaves no traces then'
 ALLOWED = {
     ('parent', 'fcntl F_GETFD', None): 'it tells that a stream is closed, which is no error; it cannot fail otherwise',
     ('parent', 'fcntl F_GETFD stdout', None): 'the same',
+    ('parent', 'fcntl F_SETOWN', 'ESRCH'): 'all of its group has ended then',
+    ('parent', 'madvise', None): KEY,
     ('parent', 'mmap', None): 'its identity lies in memory that is always there',
     ('parent', 'mprotect', None): 'its identity can be written over then',
     ('parent', 'munmap', None): 'nothing can be done about it',
@@ -49,6 +52,8 @@ ALLOWED = {
     ('parent', 'recvfrom last', None): 'the child\'s own note tells its end then',
     ('parent', 'recvmsg', None): 'the server is asked for another one',
     ('parent', 'sendto next', None): 'the next start asks for its process, if this did not',
+    ('parent', 'readv', None): 'the byte stays, in a pipe that is closed next',
+    ('parent', 'write group', None): 'it cannot happen; what is left of its group lives on',
     ('parent', 'readlink', None): 'the path of the program is for words',
     ('parent', 'rt_sigprocmask', None): 'nothing can be done about it, and it cannot happen',
     ('parent', 'rt_sigprocmask restore', None): 'nothing can be done about it, and it cannot happen',
@@ -63,7 +68,7 @@ ALLOWED = {
     ('child', 'set_robust_list', None): 'the C library\'s, which does not look',
     ('child', 'sigaltstack', None): TRACES,
     ('image', 'close', None): 'the kernel has released the number all the same',
-    ('image', 'getrandom', None): 'the C library\'s malloc, which does without',
+    ('image', 'madvise', None): KEY,
     ('image', 'mmap', None): 'its identity lies in memory that is always there',
     ('image', 'mprotect', None): 'its identity can be written over then',
     ('image', 'newfstatat', None): TRACES,  # the unwinder is loaded
@@ -89,8 +94,8 @@ OTHER_WORDS = {
 
 
 # The C library ends the process where it cannot wake; strace does not close then, and the wait for the child's word
-# has no end.
-IMPOSSIBLE = {('parent', 'futex'), ('parent', 'close'), ('image', 'futex')}
+# has no end. And where a call fails in the parent, too, there is no other process.
+IMPOSSIBLE = {('parent', 'futex'), ('parent', 'close'), ('image', 'futex'), ('image', 'getrandom')}
 
 
 class ProcessSyscalls(Failing):

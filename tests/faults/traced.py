@@ -56,6 +56,8 @@ def purpose_of(name, arguments):
         return 'mmap stack'
     if name == 'openat' and '"/proc' in arguments:
         return 'openat /proc'
+    if name == 'write' and re.match(r'\d{1,3}, "\\0", 1\)', arguments):
+        return name + ' group'
     if name == 'rt_sigprocmask' and re.match(r'SIG_(SETMASK|UNBLOCK), ~?\[[^]]*\], +NULL', arguments):
         return 'rt_sigprocmask restore'
     if name == 'recvfrom' and 'MSG_DONTWAIT' in arguments or name == 'sendto' and arguments.startswith('3, "\\3'):

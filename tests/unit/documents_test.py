@@ -127,6 +127,7 @@ class DocumentsTest(unittest.TestCase):
                  'brood/args.h': '#include <brood/process.h>\nstatic brood_queue *tasks; static struct { brood_lock lock; } *s;\n'
                                  'static brood_process *p; int work(const brood_args *args);\n',
                  'brood/log.h': 'static int n;\n', 'brood/process.h': 'int work(const brood_args *args);\n',
+                 'brood/supervisor.h': 'static brood_queue *queue; int serve(const brood_args *args);\n',
                  'brood/wait.h': 'static brood_conn *first;\nstatic brood_queue *tasks;\n',
                  'brood/cond.h': 'static struct { brood_lock lock; brood_cond more; long count; } *s;\n'}
         for name in names('include/brood/*.h'):

@@ -21,6 +21,33 @@ void *share_far(size_t size);
 void *reach(size_t size);
 void unshare_far(void);
 
+/* Fixtures of tests that hold for each start method (brood/process.h): `s` is such memory, and what a test starts, and what that
+ * starts, has the method from it. A server ends in unmake(). */
+#define FIXTURES_OF_METHODS(s)                          \
+	static void make_for(brood_start_method method) \
+	{                                               \
+		s = share_far(sizeof(*(s)));            \
+		brood_set_start_method(method, true);   \
+	}                                               \
+	static void make_for_fork(void)                 \
+	{                                               \
+		make_for(BROOD_START_FORK);             \
+	}                                               \
+	static void make_for_spawn(void)                \
+	{                                               \
+		make_for(BROOD_START_SPAWN);            \
+	}                                               \
+	static void make_for_forkserver(void)           \
+	{                                               \
+		make_for(BROOD_START_FORKSERVER);       \
+	}                                               \
+	static void unmake(void)                        \
+	{                                               \
+		brood_finish();                         \
+		unshare_far();                          \
+	}                                               \
+	_Static_assert(true, "a semicolon follows")
+
 /* A forked process that runs body(arg) and ends with status 0; it is killed when we end. */
 pid_t peer(void (*body)(void *), void *arg);
 
