@@ -162,7 +162,13 @@ static void leave_traces(int signum, siginfo_t *info, void *context)
 	errno = error;
 }
 
-void bri_crash_arm(struct bri_crash *crash)
+void bri_crash_aim(struct bri_crash *crash)
+{
+	target = crash;
+	owner = getpid();
+}
+
+void bri_crash_arm(void)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
 	const stack_t mine = { .ss_sp = stack, .ss_size = sizeof(stack) };
@@ -170,8 +176,6 @@ void bri_crash_arm(struct bri_crash *crash)
 				       .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND };
 	stack_t before;
 
-	target = crash;
-	owner = getpid();
 	if (sigaltstack(NULL, &before) == 0 && (before.ss_flags & SS_DISABLE))
 		(void)sigaltstack(&mine, NULL);
 	sigfillset(&ours.sa_mask);

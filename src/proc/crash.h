@@ -34,11 +34,13 @@ struct bri_crash {
 /* In a parent, before it forks, by one thread at a time: what the handler needs and cannot get by itself. */
 void bri_crash_prepare(void);
 
-/* The path of the program, where that is not the parent's; set before bri_crash_arm(). */
+/* The path of the program, where that is not the parent's; set before bri_crash_aim(). */
 extern const char *bri_crash_program;
 
-/* In a child: from now on a signal that ends it leaves its traces in *crash. Only where the disposition is the default. */
-void bri_crash_arm(struct bri_crash *crash);
+/* The handlers, only where the disposition is the default; they do nothing until, in the child, bri_crash_aim() says where a signal that ends it
+ * leaves its traces. A server has them for those that it forks. */
+void bri_crash_arm(void);
+void bri_crash_aim(struct bri_crash *crash);
 
 /* "SIGSEGV at 0x10", as snprintf() has it. */
 int bri_crash_describe(const struct bri_crash *crash, char *buf, size_t size);

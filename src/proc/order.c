@@ -91,6 +91,7 @@ void bri_order_prepare(void)
 	(void)own_id(&id, NULL);
 	bri_function_prepare();
 	bri_crash_prepare();
+	bri_crash_arm();
 }
 
 /* ---- the parent: making it */
@@ -534,7 +535,7 @@ static int begin(struct self *self, const struct bri_born *born, brood_fail *fai
 	bri_end_at_exit();
 	bri_crash_prepare();
 	if (self->record != NULL)
-		bri_crash_arm(&self->record->crash);
+		bri_crash_aim(&self->record->crash);
 	return 0;
 }
 
@@ -591,7 +592,8 @@ static int take_record(struct taken *taken, struct self *self, brood_fail *fail)
 	if (self->record == NULL)
 		return bri_fail(fail, "memory", errno, NULL);
 	bri_closep(&taken->kinds[BRI_ORDER_RECORD]);
-	bri_crash_arm(&self->record->crash);
+	bri_crash_arm();
+	bri_crash_aim(&self->record->crash);
 	return 0;
 }
 

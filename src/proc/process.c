@@ -464,7 +464,8 @@ static void run_child(struct plan *plan)
 	settle(plan);
 	bri_lifeline_widen(plan->lifeline, plan->settings.group);
 	bri_end_at_exit();
-	bri_crash_arm(&plan->process->record->crash);
+	bri_crash_arm();
+	bri_crash_aim(&plan->process->record->crash);
 	pthread_sigmask(SIG_SETMASK, &plan->mask, NULL);
 	brood_log(BROOD_LOG_INFO, "child process calling its function");
 	plan->theirs->starting = true;
