@@ -1,4 +1,4 @@
-/* starter MODE [far] - takes the path of a function process once, and tells what came of it and what it left behind
+/* starter MODE [far|uncounted] - takes the path of a function process once, and tells what came of it and what it left behind
  *
  *	fork      a start, and the wait for its end
  *	limited   the same with all that the child has to set
@@ -116,7 +116,8 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], "served") == 0 && start(argv[1], &fail) < 0)
 		return 1;
 	raise(SIGSTOP);
-	count_up(argc > 2);
+	if (argc < 3 || strcmp(argv[2], "uncounted") != 0)
+		count_up(argc > 2);
 #ifdef __GLIBC__
 	/* What the C library loads for this is no part of the path. */
 	void *here;
