@@ -84,13 +84,17 @@ static int64_t timeval_ns(struct timeval t)
 }
 
 /* The system call itself, since the C library's waitid() drops the rusage. */
-static int wait_pidfd(int pidfd, int options, siginfo_t *info, struct rusage *usage)
+static int wait_for(const struct bri_process *process, int options, siginfo_t *info,
+		    struct rusage *usage)
 {
+	const bool numbered = process->pidfd < 0;
 	long r;
 
 	info->si_pid = 0;
 	do
-		r = syscall(SYS_waitid, P_PIDFD, pidfd, info, options | WEXITED, usage);
+		r = syscall(SYS_waitid, numbered ? P_PID : P_PIDFD,
+			    numbered ? process->pid : process->pidfd, info, options | WEXITED,
+			    usage);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
@@ -103,7 +107,7 @@ static int reap(const struct bri_process *process, int options, brood_exit *reco
 	siginfo_t info;
 	int r;
 
-	r = wait_pidfd(process->pidfd, options, &info, &usage);
+	r = wait_for(process, options, &info, &usage);
 	if (r < 0)
 		return r;
 	bri_exit_from_wait(info.si_code, info.si_status, record);
@@ -127,14 +131,14 @@ int bri_process_peek(const struct bri_process *process)
 {
 	siginfo_t info;
 
-	return wait_pidfd(process->pidfd, WNOWAIT | WNOHANG, &info, NULL);
+	return wait_for(process, WNOWAIT | WNOHANG, &info, NULL);
 }
 
 void bri_process_bury(const struct bri_process *process)
 {
 	siginfo_t info;
 
-	wait_pidfd(process->pidfd, 0, &info, NULL);
+	wait_for(process, 0, &info, NULL);
 }
 
 int brood_exit_code(const brood_exit *record)

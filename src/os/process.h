@@ -10,7 +10,7 @@
 
 struct bri_process {
 	pid_t pid;
-	int pidfd;
+	int pidfd; /* -1: for the calls that reap the number will do, where nobody else reaps */
 };
 
 /* Opens the process `pid`; with `start_ticks` != 0 only if it started then, so that a number read

@@ -118,6 +118,20 @@ START_TEST(a_process_of_somebody_else_is_there_too)
 }
 END_TEST
 
+START_TEST(who_alone_reaps_needs_no_descriptor)
+{
+	struct bri_process process = { .pid = fork_named("x"), .pidfd = -1 };
+	brood_exit record;
+
+	ck_assert_int_eq(bri_process_reap(&process, &record), -EAGAIN);
+	ck_assert_int_eq(kill(process.pid, SIGTERM), 0);
+	ck_assert_int_eq(bri_process_wait(&process, &record), 0);
+	ck_assert_int_eq(record.kind, BROOD_SIGNALLED);
+	ck_assert_int_eq(record.value, SIGTERM);
+	ck_assert_int_eq(bri_process_reap(&process, &record), -ECHILD);
+}
+END_TEST
+
 START_TEST(a_look_leaves_the_process_to_reap)
 {
 	pid_t pid = fork_named("x");
@@ -244,6 +258,7 @@ int main(void)
 	tcase_add_test(process, the_start_time_is_read_behind_any_name);
 	tcase_add_test(process, a_process_is_opened_by_pid_and_start_time);
 	tcase_add_test(process, a_process_of_somebody_else_is_there_too);
+	tcase_add_test(process, who_alone_reaps_needs_no_descriptor);
 	tcase_add_test(process, a_look_leaves_the_process_to_reap);
 	tcase_add_test(process, reaping_tells_what_was_used);
 	tcase_add_test(process, an_ignored_sigchld_takes_the_record_away);

@@ -107,9 +107,10 @@ static int lift(int *fd)
 	return 0;
 }
 
-int bri_recv_fds(int fd, void *data, size_t size, int fds[BRI_SOCKET_FDS])
+int bri_recv_fds_between(int fd, void *data, size_t least, size_t most, int flags,
+			 int fds[BRI_SOCKET_FDS], size_t *ret_size)
 {
-	struct iovec body = { data, size };
+	struct iovec body = { data, most };
 	union bri_fds_control control;
 	struct msghdr message = { .msg_iov = &body, .msg_iovlen = 1 };
 	ssize_t got;
@@ -118,14 +119,14 @@ int bri_recv_fds(int fd, void *data, size_t size, int fds[BRI_SOCKET_FDS])
 
 	bri_fds_expect(&message, &control, BRI_SOCKET_FDS);
 	do
-		got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC);
+		got = recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC | MSG_TRUNC);
 	while (got < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (got < 0)
 		return -errno;
 	n = bri_fds_unpack(&message, fds);
 	if (got == 0)
 		r = -EPIPE;
-	else if ((size_t)got != size)
+	else if ((size_t)got < least || (size_t)got > most)
 		r = -EPROTO;
 	else if (message.msg_flags & MSG_CTRUNC)
 		r = -EMFILE; /* there was no room for all */
@@ -133,5 +134,13 @@ int bri_recv_fds(int fd, void *data, size_t size, int fds[BRI_SOCKET_FDS])
 		r = lift(&fds[i]);
 	for (size_t i = 0; r < 0 && i < n; i++)
 		close(fds[i]);
+	*ret_size = (size_t)got;
 	return r < 0 ? r : (int)n;
+}
+
+int bri_recv_fds(int fd, void *data, size_t size, int fds[BRI_SOCKET_FDS])
+{
+	size_t got;
+
+	return bri_recv_fds_between(fd, data, size, size, 0, fds, &got);
 }

@@ -42,4 +42,8 @@ int bri_send_fds(int fd, const void *data, size_t size, const int *fds, size_t n
  * standard stream. Returns how many, or as bri_recv() does; with an error there are none. */
 int bri_recv_fds(int fd, void *data, size_t size, int fds[BRI_SOCKET_FDS]);
 
+/* The same of a message of `least` to `most` bytes, which has *ret_size, with bri_recv()'s flags. */
+int bri_recv_fds_between(int fd, void *data, size_t least, size_t most, int flags,
+			 int fds[BRI_SOCKET_FDS], size_t *ret_size);
+
 #endif

@@ -204,22 +204,26 @@ struct bri_record *bri_record_take(struct bri_family *family)
 	return record != MAP_FAILED ? record : NULL;
 }
 
+struct bri_record *bri_record_map(int fd)
+{
+	struct bri_record *record =
+		mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return record != MAP_FAILED ? record : NULL;
+}
+
 /* Sealed: a child that cut it short would have the parent die of a SIGBUS. */
 int bri_record_new(struct bri_record **ret_record, int *ret_fd)
 {
 	int fd = memfd_create("brood-record", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
-	struct bri_record *record;
 
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, sizeof(*record)) == 0 &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
-		record = mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (record != MAP_FAILED) {
-			*ret_record = record;
-			*ret_fd = fd;
-			return 0;
-		}
+	if (ftruncate(fd, sizeof(**ret_record)) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0 &&
+	    (*ret_record = bri_record_map(fd)) != NULL) {
+		*ret_fd = fd;
+		return 0;
 	}
 	r = -errno;
 	close(fd);
@@ -319,13 +323,13 @@ void bri_family_untie(struct bri_family *family)
 		close_lifeline(family);
 }
 
-int bri_lifeline_open(const struct bri_family *family)
+int bri_lifeline_open(int from)
 {
 	char path[32];
 	int fd;
 
 	/* By its name, so that it is an open file of its own: owner and signal belong to that. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", family->watch);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", from);
 	fd = bri_above_stdio(bri_open(path, O_RDONLY | O_NONBLOCK, 0));
 	if (fd < 0)
 		return fd;

@@ -74,6 +74,7 @@ struct bri_family {
 	pthread_mutex_t server_lock; /* of the server; taken before `lock` */
 	brood_child *server;         /* NULL: none */
 	int control;                 /* … */
+	unsigned spares;             /* … that it was asked for and we have not taken */
 	void (*preload)(void);       /* … */
 };
 
@@ -102,11 +103,14 @@ struct bri_record *bri_record_take(struct bri_family *family);
  * or -errno. */
 int bri_record_new(struct bri_record **ret_record, int *ret_fd);
 
+/* That of a descriptor; NULL: no memory. */
+struct bri_record *bri_record_map(int fd);
+
 /* Gives it back, when its child has ended. */
 void bri_record_give(struct bri_family *family, struct bri_record *record);
 
-/* A descriptor of the lifeline for a child; it arms it. Returns it or -errno. */
-int bri_lifeline_open(const struct bri_family *family);
+/* A descriptor of the lifeline for a child, which arms it, from another one of that. Returns it or -errno. */
+int bri_lifeline_open(int from);
 
 /* In the child: dies with the parent from now on; at once if that is gone. */
 void bri_lifeline_arm(int fd);

@@ -150,7 +150,7 @@ static void name_loader(void)
 void bri_image_obey(pid_t parent)
 {
 	await_order(parent);
-	bri_order_obey(BRI_CHANNEL);
+	bri_order_obey(BRI_CHANNEL, NULL);
 }
 
 void bri_image_begin(void)

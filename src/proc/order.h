@@ -1,13 +1,13 @@
 /* proc/order.h - what a parent has a process do that shares no memory with it
  *
- * It goes over a channel, a SOCK_SEQPACKET pair that the parent has made and nobody else has an end of:
+ * It goes over a channel, a SOCK_SEQPACKET pair that nobody else has an end of:
  *
- *	hello     version and build id of the parent's libbrood, sizes; with it a memfd
+ *	hello     version and build id of the parent's libbrood, sizes; then, if it is not large, the order; with it the first descriptors
  *	more      as often as there are descriptors left
  *	answer    the child's: it found its function and could set what was asked for, or what went wrong
  *
- * The memfd holds struct order of order.c, the line of ancestors, limits, processors and the packed arguments. Both sides are of one
- * build of the library, and that is looked at first. */
+ * The order is struct order of order.c, the line of ancestors, limits, processors and the packed arguments. A large one is in a memfd, the
+ * first descriptor. Both sides are of one build of the library, and that is looked at first. */
 #ifndef PROC_ORDER_H
 #define PROC_ORDER_H
 
@@ -16,6 +16,17 @@
 #include "proc/family.h"
 #include "proc/function.h"
 #include "proc/settings.h"
+
+/* What descriptors an order comes with, besides those of ancestors and arguments. */
+enum bri_order_fd {
+	BRI_ORDER_PARENT,   /* a pidfd of the parent */
+	BRI_ORDER_RECORD,   /* its memory; from who has made the process, if not from here */
+	BRI_ORDER_LIFELINE, /* the same */
+	BRI_ORDER_FOLDER,   /* the working directory; by spawn it is inherited */
+	BRI_ORDER_OUT,      /* stdout; … */
+	BRI_ORDER_ERR,      /* stderr; … */
+	BRI_ORDER_FDS
+};
 
 /* What the parent knows of it. */
 struct bri_order_facts {
@@ -27,13 +38,15 @@ struct bri_order_facts {
 	uint32_t ordinal;
 	const brood_process *process; /* the handle as it will be */
 	const sigset_t *mask;
-	int pidfd, lifeline, record; /* of the parent; …; the memory of the record */
+	pid_t group; /* that it joins, with the streams and the directory that come along; 0: it has all that */
+	int fds[BRI_ORDER_FDS]; /* -1: none */
 };
 
 struct bri_order {
-	int memory; /* a memfd */
-	uint64_t size;
-	int *fds; /* the list is owned, what is in it is not */
+	char *first; /* owned: the first message, */
+	size_t first_size;
+	int memory; /* and what of it did not fit in there; -1: nothing */
+	int *fds;   /* the list is owned, what is in it is not */
 	size_t n_fds;
 };
 
@@ -49,8 +62,15 @@ int bri_order_give(const struct bri_order *order, int channel, const struct bri_
 /* The words for a process that did not answer. Returns its error. */
 int bri_order_unheard(int r, brood_fail *fail);
 
-/* The other side: takes an order and does it. What goes wrong is answered, or, when nobody hears that, said on stderr. */
-void bri_order_obey(int channel) __attribute__((noreturn));
+/* What a process has that a server has made, before there is an order for it. */
+struct bri_born {
+	struct bri_record *record;
+	int lifeline; /* that holds it already */
+};
+
+/* The other side: takes an order and does it. What goes wrong is answered, or, when nobody hears that, said on stderr. `born`: a server
+ * has made this process; NULL: its parent has. */
+void bri_order_obey(int channel, const struct bri_born *born) __attribute__((noreturn));
 
 /* In a server, before it forks who takes orders: what is the same for all. */
 void bri_order_prepare(void);

@@ -51,7 +51,7 @@ struct far {
 	struct bri_function function;
 	struct bri_image image;
 	struct bri_order order;
-	int record, channel, theirs;
+	int record, channel, folder;
 };
 
 struct plan {
@@ -105,7 +105,7 @@ static void free_far(struct far *far)
 	bri_order_fini(&far->order);
 	bri_closep(&far->record);
 	bri_closep(&far->channel);
-	bri_closep(&far->theirs);
+	bri_closep(&far->folder);
 	free(far);
 }
 
@@ -201,7 +201,7 @@ static int plan_far(struct plan *plan)
 	if (plan->far == NULL)
 		return bri_fail(fail, "memory", ENOMEM, NULL);
 	plan->far->order.memory = plan->far->record = -1;
-	plan->far->channel = plan->far->theirs = -1;
+	plan->far->channel = plan->far->folder = -1;
 	r = bri_function_name((const void *)(uintptr_t)plan->target, &plan->far->function, fail);
 	if (r < 0)
 		return r;
@@ -265,15 +265,17 @@ static int plan_process(struct plan *plan)
 	const struct bri_identity *identity = bri_identity();
 	brood_process *process = bri_process_new(BRI_CHILD);
 	size_t at;
-	int r;
+	int r = 0;
 
 	plan->identity = identity;
 	plan->process = process;
 	plan->ordinal = ++plan->family->ordinals;
 	if (process == NULL)
 		return -ENOMEM;
-	r = plan->far != NULL ? bri_record_new(&process->record, &plan->far->record) :
-				plan_copy(plan);
+	if (plan->method == BROOD_START_FORK)
+		r = plan_copy(plan);
+	else if (plan->method == BROOD_START_SPAWN)
+		r = bri_record_new(&process->record, &plan->far->record);
 	if (r < 0)
 		return r;
 	process->far = plan->far != NULL;
@@ -294,6 +296,14 @@ static int plan_process(struct plan *plan)
 	return 0;
 }
 
+static int plan_folder(struct plan *plan)
+{
+	plan->far->folder = bri_open(".", O_PATH | O_DIRECTORY, 0);
+	return plan->far->folder >= 0 ?
+		       0 :
+		       bri_fail(plan->opts->fail, "directory", plan->far->folder, NULL);
+}
+
 static int plan_descriptors(struct plan *plan)
 {
 	brood_fail *fail = plan->opts->fail;
@@ -302,7 +312,10 @@ static int plan_descriptors(struct plan *plan)
 	if (r < 0)
 		return bri_fail(fail, "lifeline", r, NULL);
 	plan->tied = true;
-	plan->lifeline = bri_lifeline_open(plan->family);
+	/* The server's forks have one. */
+	if (plan->method == BROOD_START_FORKSERVER)
+		return plan_folder(plan);
+	plan->lifeline = bri_lifeline_open(plan->family->watch);
 	if (plan->lifeline < 0)
 		return bri_fail(fail, "lifeline", plan->lifeline, "/proc/self/fd");
 	if (plan->far != NULL)
@@ -500,63 +513,65 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 	return 0;
 }
 
-/* Another than there was: who waits at that sees its end. */
-static int make_channel(struct plan *plan)
-{
-	struct far *far = plan->far;
-	int r;
-
-	bri_closep(&far->channel);
-	bri_closep(&far->theirs);
-	r = bri_socketpair(&far->channel, &far->theirs);
-	return r < 0 ? bri_fail(plan->opts->fail, "channel", r, NULL) : 0;
-}
-
 static int make_order(struct plan *plan)
 {
-	const struct bri_order_facts facts = { .function = &plan->far->function,
-					       .args = plan->args,
-					       .settings = &plan->settings,
-					       .identity = plan->identity,
-					       .own_name = plan->own_name,
-					       .ordinal = plan->ordinal,
-					       .process = plan->process,
-					       .mask = &plan->mask,
-					       .pidfd = plan->family->pidfd,
-					       .lifeline = plan->lifeline,
-					       .record = plan->far->record };
-	int r = bri_order_make(&facts, plan->opts->fail, &plan->far->order);
+	bool forked = plan->method == BROOD_START_FORKSERVER;
+	const struct bri_order_facts facts = {
+		.function = &plan->far->function,
+		.args = plan->args,
+		.settings = &plan->settings,
+		.identity = plan->identity,
+		.own_name = plan->own_name,
+		.ordinal = plan->ordinal,
+		.process = plan->process,
+		.mask = &plan->mask,
+		.group = forked ? getpgrp() : 0,
+		.fds = { [BRI_ORDER_PARENT] = plan->family->pidfd,
+			 [BRI_ORDER_RECORD] = plan->far->record,
+			 [BRI_ORDER_LIFELINE] = plan->lifeline,
+			 [BRI_ORDER_FOLDER] = plan->far->folder,
+			 [BRI_ORDER_OUT] =
+				 forked && bri_is_open(STDOUT_FILENO) ? STDOUT_FILENO : -1,
+			 [BRI_ORDER_ERR] =
+				 forked && bri_is_open(STDERR_FILENO) ? STDERR_FILENO : -1 }
+	};
 
-	return r < 0 ? r : make_channel(plan);
+	return bri_order_make(&facts, plan->opts->fail, &plan->far->order);
+}
+
+/* A program that waits for its order. */
+static int take_program(struct plan *plan)
+{
+	bri_cleanup(bri_closep) int theirs = -1;
+	struct far *far = plan->far;
+	int r = bri_socketpair(&far->channel, &theirs);
+
+	if (r < 0)
+		return bri_fail(plan->opts->fail, "channel", r, NULL);
+	return bri_image_start(&far->image, theirs, false, plan->opts->fail, &plan->process->child);
 }
 
 #define SERVERS 3 /* that may be killed in a row while they are asked */
 
-/* The process, which then waits for its order. */
-static int make_far(struct plan *plan)
+/* A fork of the server that waits for its order. */
+static int take_spare(struct plan *plan)
 {
-	struct far *far = plan->far;
-	struct bri_process child;
-	int told, r;
+	brood_fail *fail = plan->opts->fail;
+	struct bri_spare spare;
+	int r = -EPIPE;
 
-	if (plan->method == BROOD_START_SPAWN)
-		return bri_image_start(&far->image, far->theirs, false, plan->opts->fail,
-				       &plan->process->child);
 	plan->process->child = bri_child_new();
 	if (plan->process->child == NULL)
-		return bri_fail(plan->opts->fail, "memory", ENOMEM, NULL);
-	for (int i = 0; i < SERVERS; i++) {
-		r = bri_server_fork(plan->family, &far->image, far->theirs, plan->opts->fail,
-				    &child, &told);
-		if (r == 0)
-			bri_child_adopt_far(plan->process->child, &child, told);
-		if (r != -EPIPE)
-			return r;
-		r = make_channel(plan);
-		if (r < 0)
-			return r;
-	}
-	return bri_order_unheard(-EPIPE, plan->opts->fail);
+		return bri_fail(fail, "memory", ENOMEM, NULL);
+	for (int i = 0; r == -EPIPE && i < SERVERS; i++)
+		r = bri_server_take(plan->family, &plan->far->image, fail, &spare);
+	if (r < 0)
+		return r == -EPIPE ? bri_order_unheard(r, fail) : r;
+	bri_child_adopt_far(plan->process->child, &spare.process, spare.told);
+	plan->far->channel = spare.channel;
+	plan->process->record = bri_record_map(spare.record);
+	close(spare.record);
+	return plan->process->record != NULL ? 0 : bri_fail(fail, "memory", ENOMEM, NULL);
 }
 
 /* Without the family's lock: a program takes its time, and may never call brood_init(). What is used of the family is
@@ -570,15 +585,15 @@ static int spawn_child(struct plan *plan)
 	flush(plan);
 	pthread_sigmask(SIG_SETMASK, NULL, &plan->mask);
 	r = make_order(plan);
-	if (r == 0)
-		r = make_far(plan);
 	if (r < 0)
 		return r;
-	bri_closep(&far->theirs);
-	child = (struct bri_process){ .pid = brood_child_pid(plan->process->child),
-				      .pidfd = brood_child_pidfd(plan->process->child) };
-	r = bri_order_give(&far->order, far->channel, &child, plan->opts->fail);
-	if (r < 0)
+	r = plan->method == BROOD_START_SPAWN ? take_program(plan) : take_spare(plan);
+	if (r == 0) {
+		child = (struct bri_process){ .pid = brood_child_pid(plan->process->child),
+					      .pidfd = brood_child_pidfd(plan->process->child) };
+		r = bri_order_give(&far->order, far->channel, &child, plan->opts->fail);
+	}
+	if (r < 0 && plan->process->child != NULL && brood_child_pidfd(plan->process->child) >= 0)
 		(void)brood_child_stop(plan->process->child, 0, NULL);
 	return r;
 }

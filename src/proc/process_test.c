@@ -1,6 +1,7 @@
 #include <brood/log.h>
 #include <brood/process.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -1445,6 +1446,7 @@ START_TEST(a_killed_server_is_started_again)
 
 	other = begin(wait_for_go, BROOD_NO_ARGS, NULL);
 	ck_assert_int_eq(kill(server, SIGKILL), 0);
+	await_end_of(server);
 	s->here = 0;
 	next = begin(wait_below, BROOD_ARGS(4), NULL);
 	ck_assert_int_ne(server_of(next), server);
@@ -1457,6 +1459,50 @@ START_TEST(a_killed_server_is_started_again)
 	ck_assert_int_eq(join(orderly), 9);
 	ck_assert_int_eq(join(next), 4);
 	ck_assert(server_ends_too());
+}
+END_TEST
+
+/* The server's children but `known`; of those there is the spare. */
+static int kill_others(pid_t server, pid_t known)
+{
+	DIR *all = opendir("/proc");
+	struct dirent *entry;
+	char path[64], line[512];
+	int n = 0;
+
+	ck_assert_ptr_nonnull(all);
+	while ((entry = readdir(all)) != NULL) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10), parent = 0;
+		FILE *stat;
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+		stat = pid > 0 && pid != known ? fopen(path, "re") : NULL;
+		if (stat == NULL)
+			continue;
+		if (fgets(line, sizeof(line), stat) != NULL && strrchr(line, ')') != NULL)
+			parent = (pid_t)strtol(strrchr(line, ')') + 4, NULL, 10);
+		fclose(stat);
+		if (parent != server)
+			continue;
+		ck_assert_int_eq(kill(pid, SIGKILL), 0);
+		await_end_of(pid);
+		n++;
+	}
+	closedir(all);
+	return n;
+}
+
+START_TEST(a_killed_spare_is_made_again)
+{
+	brood_process *p = begin(wait_below, BROOD_ARGS(3), NULL);
+	pid_t server = server_of(p);
+	int64_t deadline = brood_now() + PATIENCE_NS;
+
+	while (kill_others(server, brood_process_pid(p)) == 0 && brood_now() < deadline)
+		nap_ms(1);
+	ck_assert_int_eq(code_of(status, BROOD_ARGS(7)), 7);
+	raise_flag(&s->go);
+	ck_assert_int_eq(join(p), 3);
 }
 END_TEST
 
@@ -1620,6 +1666,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 		tcase_add_test(given, the_server_calls_a_function_first);
 		tcase_add_test(given, a_server_has_room_for_many);
 		tcase_add_test(end, a_killed_server_is_started_again);
+		tcase_add_test(end, a_killed_spare_is_made_again);
 		tcase_add_test(end, servers_may_be_killed_at_any_moment);
 	}
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -22,40 +23,97 @@
 #include "os/socket.h"
 #include "proc/order.h"
 
-/* With it come CHANNEL and TOLD, and those of the others that `has` tells of. */
-enum { CHANNEL, TOLD, FOLDER, OUT, ERR, MOST };
-
-struct request {
-	uint32_t has; /* bits */
-	pid_t group;  /* that the child joins */
-};
-
-/* What the owner says first of all; with it comes the lifeline. */
+/* What the owner says first of all; with it comes the lifeline. Then a byte for each spare but the first. */
 struct welcome {
 	bool preloads;
 	struct bri_function preload;
 };
 
-/* What the server says first of a child, with its pidfd. */
+/* What the server says of each spare, with its descriptors. */
 struct made {
 	int32_t error; /* 0: it is there */
 	pid_t pid;
 };
 
-#define DYING BROOD_SEC /* from closed descriptors to a pidfd that says so */
+enum { PIDFD, CHANNEL, TOLD, RECORD, MADE, LIFELINE = PIDFD /* on the other side */ };
+
+#define DYING BROOD_SEC /* from a SIGKILL to a pidfd that says so */
 
 /* ---- the owner */
 
+/* It reads the end of its channel, and goes. */
+static void let_go(struct bri_spare *spare)
+{
+	bri_closep(&spare->process.pidfd);
+	bri_closep(&spare->channel);
+	bri_closep(&spare->told);
+	bri_closep(&spare->record);
+}
+
+#define NOT_YET 1
+
+/* Returns 0; NOT_YET; or what went wrong with it. */
+static int hear(const struct bri_family *family, struct bri_spare *ret_spare)
+{
+	struct made made;
+	int fds[BRI_SOCKET_FDS], n;
+	size_t size;
+
+	n = bri_recv_fds_between(family->control, &made, sizeof(made), sizeof(made), MSG_DONTWAIT,
+				 fds, &size);
+	if (n < 0)
+		return n == -EAGAIN ? NOT_YET : n;
+	if (made.error == 0 && n == MADE) {
+		*ret_spare =
+			(struct bri_spare){ .process = { .pid = made.pid, .pidfd = fds[PIDFD] },
+					    .channel = fds[CHANNEL],
+					    .told = fds[TOLD],
+					    .record = fds[RECORD] };
+		return 0;
+	}
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	return made.error != 0 ? -made.error : -EPROTO;
+}
+
+/* Of a server that is gone: nobody else ends it. */
+static void discard(struct bri_spare *spare)
+{
+	brood_exit end;
+
+	(void)bri_process_signal(&spare->process, SIGKILL);
+	(void)bri_wait_readable(spare->process.pidfd, bri_deadline(DYING));
+	(void)bri_process_reap(&spare->process, &end); /* it may have become ours */
+	let_go(spare);
+}
+
+/* The server goes, if it has not gone, and all that it was to us. */
 static void forget(struct bri_family *family)
 {
-	if (family->server == NULL)
-		return;
+	struct bri_spare spare;
+
 	(void)brood_child_stop(family->server, 0, NULL);
 	family->server = brood_child_free(family->server);
+	while (family->spares > 0 && hear(family, &spare) == 0)
+		discard(&spare);
+	family->spares = 0;
 	bri_closep(&family->control);
 	pthread_mutex_lock(&family->lock);
 	bri_family_untie(family);
 	pthread_mutex_unlock(&family->lock);
+}
+
+/* In order: it reaps its spare, which would be somebody else's to reap if it were killed. */
+static void dismiss(struct bri_family *family)
+{
+	struct bri_spare spare;
+
+	while (family->spares > 0 && hear(family, &spare) == 0)
+		let_go(&spare);
+	family->spares = 0;
+	bri_closep(&family->control);
+	(void)brood_child_wait(family->server, 2 * DYING, NULL);
+	forget(family);
 }
 
 static int begin(struct bri_family *family, const struct bri_image *image, brood_fail *fail)
@@ -72,7 +130,7 @@ static int begin(struct bri_family *family, const struct bri_image *image, brood
 	pthread_mutex_lock(&family->lock);
 	r = bri_family_tie(family);
 	if (r == 0) {
-		lifeline = bri_lifeline_open(family);
+		lifeline = bri_lifeline_open(family->watch);
 		r = lifeline < 0 ? lifeline : bri_socketpair(&family->control, &theirs);
 		if (r < 0)
 			bri_family_untie(family);
@@ -91,85 +149,90 @@ static int begin(struct bri_family *family, const struct bri_image *image, brood
 		pthread_mutex_lock(&family->lock);
 		bri_family_untie(family);
 		pthread_mutex_unlock(&family->lock);
-	}
-	return r;
-}
-
-static int ask(const struct bri_family *family, int channel, int told)
-{
-	bri_cleanup(bri_closep) int folder = bri_open(".", O_PATH | O_DIRECTORY, 0);
-	const int all[MOST] = { channel, told, folder, STDOUT_FILENO, STDERR_FILENO };
-	struct request request = { .has = 0, .group = getpgrp() };
-	int fds[MOST];
-	size_t n = 0;
-
-	if (folder < 0)
-		return folder;
-	for (int i = 0; i < MOST; i++)
-		if (i < OUT || bri_is_open(all[i])) {
-			request.has |= 1u << i;
-			fds[n++] = all[i];
-		}
-	return bri_send_fds(family->control, &request, sizeof(request), fds, n);
-}
-
-/* Who is the child. That the server has ended its pidfd tells. */
-static int hear(struct bri_family *family, int told, struct bri_process *ret_process)
-{
-	struct pollfd events[2] = { { .fd = told, .events = POLLIN },
-				    { .fd = brood_child_pidfd(family->server), .events = POLLIN } };
-	int fds[BRI_SOCKET_FDS], n;
-	struct made made;
-
-	while (poll(events, 2, -1) < 0)
-		if (errno != EINTR)
-			return -errno;
-	if (events[0].revents == 0)
-		return -EPIPE;
-	n = bri_recv_fds(told, &made, sizeof(made), fds);
-	/* If it is there and yet has closed its end, it had no room for the request. */
-	if (n == -EPIPE && bri_wait_readable(events[1].fd, bri_deadline(DYING)) < 0)
-		return -EMFILE;
-	if (n < 0)
-		return n;
-	if (made.error == 0 && n == 1) {
-		*ret_process = (struct bri_process){ .pid = made.pid, .pidfd = fds[0] };
-		return 0;
-	}
-	for (int i = 0; i < n; i++)
-		close(fds[i]);
-	return made.error != 0 ? -made.error : -EPROTO;
-}
-
-static int fork_one(struct bri_family *family, const struct bri_image *image, int channel,
-		    brood_fail *fail, struct bri_process *ret_process, int *ret_told)
-{
-	bri_cleanup(bri_closep) int told = -1, theirs = -1;
-	int r = family->server == NULL ? begin(family, image, fail) : 0;
-
-	if (r < 0)
 		return r;
-	r = bri_socketpair(&told, &theirs);
-	if (r == 0)
-		r = ask(family, channel, theirs);
-	bri_closep(&theirs);
-	if (r == 0)
-		r = hear(family, told, ret_process);
-	if (r < 0)
-		return bri_fail(fail, "server", r, NULL);
-	*ret_told = bri_take_fd(&told);
+	}
+	family->spares = 1; /* it comes unasked */
 	return 0;
 }
 
-int bri_server_fork(struct bri_family *family, const struct bri_image *image, int channel,
-		    brood_fail *fail, struct bri_process *ret_process, int *ret_told)
+static int order_spare(struct bri_family *family)
 {
-	int r;
+	int r = bri_send(family->control, "", 1);
+
+	if (r == 0)
+		family->spares++;
+	return r;
+}
+
+/* The spare that is there, or comes. That the server has ended its pidfd tells. */
+static int await_spare(struct bri_family *family, struct bri_spare *ret_spare)
+{
+	struct pollfd events[2] = { { .fd = family->control, .events = POLLIN },
+				    { .fd = brood_child_pidfd(family->server), .events = POLLIN } };
+	int r = hear(family, ret_spare);
+
+	while (r == NOT_YET) {
+		if (poll(events, 2, -1) < 0 && errno != EINTR)
+			return -errno;
+		r = events[1].revents != 0 ? -EPIPE : hear(family, ret_spare);
+	}
+	if (r != -EPIPE)
+		family->spares--;
+	return r;
+}
+
+/* Whether both are alive: a spare without its server would have nobody to tell its end. Returns 0, -EPIPE, or -errno. */
+static int check_spare(const struct bri_family *family, const struct bri_spare *spare)
+{
+	struct pollfd events[2] = { { .fd = spare->process.pidfd, .events = POLLIN },
+				    { .fd = brood_child_pidfd(family->server), .events = POLLIN } };
+	int n = poll(events, 2, 0);
+
+	if (n < 0)
+		return -errno;
+	return n == 0 ? 0 : -EPIPE;
+}
+
+static int take_spare(struct bri_family *family, struct bri_spare *ret_spare)
+{
+	bool waited = family->spares == 0;
+	int r = waited ? order_spare(family) : 0;
+
+	if (r == 0)
+		r = await_spare(family, ret_spare);
+	/* Why it could not be made when the last one was taken may be true no more. */
+	if (r < 0 && r != -EPIPE && !waited) {
+		r = order_spare(family);
+		if (r == 0)
+			r = await_spare(family, ret_spare);
+	}
+	if (r < 0)
+		return r;
+	r = check_spare(family, ret_spare);
+	if (r < 0) {
+		discard(ret_spare);
+		return r;
+	}
+	if (family->spares == 0)
+		(void)order_spare(family);
+	return 0;
+}
+
+int bri_server_take(struct bri_family *family, const struct bri_image *image, brood_fail *fail,
+		    struct bri_spare *ret_spare)
+{
+	int r = 0;
 
 	pthread_mutex_lock(&family->server_lock);
-	r = fork_one(family, image, channel, fail, ret_process, ret_told);
-	if (r == -EPIPE)
-		forget(family);
+	if (family->server == NULL)
+		r = begin(family, image, fail);
+	if (r == 0) {
+		r = take_spare(family, ret_spare);
+		if (r < 0)
+			bri_fail(fail, "server", r, NULL);
+		if (r == -EPIPE)
+			forget(family);
+	}
 	pthread_mutex_unlock(&family->server_lock);
 	return r;
 }
@@ -177,7 +240,8 @@ int bri_server_fork(struct bri_family *family, const struct bri_image *image, in
 void bri_server_stop(struct bri_family *family)
 {
 	pthread_mutex_lock(&family->server_lock);
-	forget(family);
+	if (family->server != NULL)
+		dismiss(family);
 	pthread_mutex_unlock(&family->server_lock);
 }
 
@@ -210,37 +274,33 @@ int brood_set_forkserver_preload(void (*call)(void))
 struct child {
 	pid_t pid;
 	int told;
+	bool taken; /* by the owner, who has asked for another one since */
 };
 
 struct server {
-	int control, ended;
+	int control, lifeline, ended;
 	struct rlimit descriptors; /* of the children */
 	struct child *children;    /* owned */
 	size_t n, room;
 };
 
-/* In a child: nothing of the server's, and nothing of its siblings'. */
-static void leave_server(const struct server *self, const struct request *request,
-			 const int fds[MOST], pid_t server)
+/* In what it forks: nothing of the server's and nothing of the siblings', but a lifeline of its own to the same owner. */
+static void be_spare(const struct server *self, int channel, int lifeline,
+		     struct bri_record *record) __attribute__((noreturn));
+static void be_spare(const struct server *self, int channel, int lifeline,
+		     struct bri_record *record)
 {
-	if (fds[FOLDER] >= 0 && fchdir(fds[FOLDER]) < 0)
-		_exit(1);
-	for (int i = OUT; i <= ERR; i++) {
-		int to = STDOUT_FILENO + i - OUT;
+	const struct bri_born born = { .record = record, .lifeline = BRI_CHANNEL + 1 };
 
-		if (fds[i] < 0)
-			close(to);
-		else if (dup2(fds[i], to) < 0)
-			_exit(1);
-	}
-	(void)setpgid(0, request->group); /* of another session: it stays where it is */
-	if (dup2(fds[CHANNEL], BRI_CHANNEL) < 0 || fcntl(BRI_CHANNEL, F_SETFD, FD_CLOEXEC) < 0)
+	if (dup2(channel, BRI_CHANNEL) < 0 || fcntl(BRI_CHANNEL, F_SETFD, FD_CLOEXEC) < 0 ||
+	    dup2(lifeline, born.lifeline) < 0 || fcntl(born.lifeline, F_SETFD, FD_CLOEXEC) < 0)
 		_exit(1);
-	if (syscall(SYS_close_range, BRI_CHANNEL + 1, ~0u, 0) < 0)
-		for (int fd = BRI_CHANNEL + 1, end = (int)sysconf(_SC_OPEN_MAX); fd < end; fd++)
+	bri_lifeline_arm(born.lifeline);
+	if (syscall(SYS_close_range, born.lifeline + 1, ~0u, 0) < 0)
+		for (int fd = born.lifeline + 1, end = (int)sysconf(_SC_OPEN_MAX); fd < end; fd++)
 			close(fd);
 	(void)setrlimit(RLIMIT_NOFILE, &self->descriptors);
-	bri_image_obey(server);
+	bri_order_obey(BRI_CHANNEL, &born);
 }
 
 static bool make_room(struct server *server)
@@ -258,73 +318,135 @@ static bool make_room(struct server *server)
 	return true;
 }
 
-static void make_child(struct server *server, const struct request *request, const int fds[MOST])
+/* What a spare needs: the owner's ends in `fds`, its own in `theirs`. Returns 0 or -errno. */
+static int make_ends(const struct server *server, int fds[MADE], int theirs[MADE],
+		     struct bri_record **ret_record)
 {
-	bri_cleanup(bri_closep) int told = fds[TOLD], pidfd = -1;
-	struct made made = { .error = ENOMEM };
-	pid_t own = getpid(), pid = -1;
+	int r = bri_record_new(ret_record, &fds[RECORD]);
 
-	if (make_room(server)) {
-		pid = fork();
-		made.error = pid < 0 ? errno : 0;
+	if (r == 0)
+		r = bri_socketpair(&fds[CHANNEL], &theirs[CHANNEL]);
+	if (r == 0)
+		r = bri_socketpair(&fds[TOLD], &theirs[TOLD]);
+	if (r == 0)
+		r = theirs[LIFELINE] = bri_lifeline_open(server->lifeline);
+	return r < 0 ? r : 0;
+}
+
+/* Returns 0, and the pid, or -errno, and there is none. */
+static int fork_spare(struct server *server, int fds[MADE], int theirs[MADE], pid_t *ret_pid)
+{
+	struct bri_record *record = NULL;
+	int r = make_ends(server, fds, theirs, &record);
+
+	if (r == 0) {
+		*ret_pid = fork();
+		r = *ret_pid < 0 ? -errno : 0;
+		if (*ret_pid == 0)
+			be_spare(server, theirs[CHANNEL], theirs[LIFELINE], record);
 	}
-	if (pid == 0)
-		leave_server(server, request, fds, own);
-	if (pid > 0) {
-		made.pid = pid;
-		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-		made.error = pidfd < 0 ? errno : 0;
-	}
-	if (bri_send_fds(told, &made, sizeof(made), &pidfd, pidfd >= 0) < 0)
-		made.error = EPIPE;
-	if (pid > 0 && made.error != 0) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	} else if (pid > 0) {
+	if (record != NULL)
+		munmap(record, sizeof(*record));
+	if (r < 0)
+		return r;
+	fds[PIDFD] = (int)syscall(SYS_pidfd_open, *ret_pid, 0);
+	if (fds[PIDFD] >= 0)
+		return 0;
+	r = -errno;
+	kill(*ret_pid, SIGKILL);
+	waitpid(*ret_pid, NULL, 0);
+	return r;
+}
+
+/* A spare of which the owner does not hear reads the end of its channel. */
+static void make_spare(struct server *server)
+{
+	int fds[MADE] = { -1, -1, -1, -1 }, theirs[MADE] = { -1, -1, -1, -1 };
+	struct made made = { .error = ENOMEM };
+
+	if (make_room(server))
+		made.error = -fork_spare(server, fds, theirs, &made.pid);
+	if (made.error == 0)
 		server->children[server->n++] =
-			(struct child){ .pid = pid, .told = bri_take_fd(&told) };
+			(struct child){ .pid = made.pid, .told = bri_take_fd(&theirs[TOLD]) };
+	(void)bri_send_fds(server->control, &made, sizeof(made), fds, made.error == 0 ? MADE : 0);
+	for (int i = 0; i < MADE; i++) {
+		bri_closep(&fds[i]);
+		bri_closep(&theirs[i]);
 	}
+}
+
+static void bury(struct server *server, struct child *child)
+{
+	const struct bri_process process = { .pid = child->pid, .pidfd = -1 };
+	brood_exit end = { .kind = BROOD_LOST };
+
+	(void)bri_process_reap(&process, &end);
+	(void)bri_send(child->told, &end, sizeof(end));
+	close(child->told);
+	*child = server->children[--server->n];
+}
+
+static struct child *find(const struct server *server, pid_t pid)
+{
+	for (size_t i = 0; i < server->n; i++)
+		if (server->children[i].pid == pid)
+			return &server->children[i];
+	return NULL;
+}
+
+/* Says how each ended that has. What is not ours, of a function that was called first, is buried all the same: it would stand before
+ * the others. */
+static void reap(struct server *server)
+{
+	struct signalfd_siginfo drained;
+	siginfo_t info;
+	struct child *child;
+
+	while (read(server->ended, &drained, sizeof(drained)) > 0)
+		continue;
+	for (;;) {
+		info.si_pid = 0;
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+			return;
+		child = find(server, info.si_pid);
+		if (child != NULL)
+			bury(server, child);
+		else
+			waitpid(info.si_pid, NULL, WNOHANG);
+	}
+}
+
+/* The owner has gone, or dismisses us: the spare reads the end of its channel, as we have, and goes before us. */
+static void end(struct server *server) __attribute__((noreturn));
+static void end(struct server *server)
+{
+	const int64_t deadline = bri_deadline(DYING);
+	bool waits = true;
+
+	while (waits) {
+		reap(server);
+		waits = false;
+		for (size_t i = 0; i < server->n; i++)
+			waits |= !server->children[i].taken;
+		if (waits && bri_wait_readable(server->ended, deadline) < 0)
+			break;
+	}
+	_exit(0);
 }
 
 static void take_request(struct server *server)
 {
-	int all[BRI_SOCKET_FDS], fds[MOST], n, at = 0;
-	struct request request;
+	char byte;
+	int r = bri_recv(server->control, &byte, 1, 0);
 
-	n = bri_recv_fds(server->control, &request, sizeof(request), all);
-	if (n == -EPIPE)
-		_exit(0);
-	if (n < 0)
+	if (r == -EPIPE)
+		end(server);
+	if (r < 0)
 		return;
-	for (int i = 0; i < MOST; i++)
-		fds[i] = (request.has & 1u << i) != 0 && at < n ? all[at++] : -1;
-	if (fds[CHANNEL] >= 0 && fds[TOLD] >= 0)
-		make_child(server, &request, fds);
-	for (int i = 0; i < MOST; i++)
-		if (i != TOLD)
-			bri_closep(&fds[i]);
-}
-
-/* Says how each ended that has. */
-static void reap(struct server *server)
-{
-	for (size_t i = 0; i < server->n;) {
-		struct child *child = &server->children[i];
-		brood_exit end = { .kind = BROOD_RUNNING };
-		const struct bri_process process = {
-			.pid = child->pid, .pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0)
-		};
-
-		if (process.pidfd >= 0 && bri_process_reap(&process, &end) == 0) {
-			(void)bri_send(child->told, &end, sizeof(end));
-			close(child->told);
-			*child = server->children[--server->n];
-		} else {
-			i++;
-		}
-		if (process.pidfd >= 0)
-			close(process.pidfd);
-	}
+	for (size_t i = 0; i < server->n; i++)
+		server->children[i].taken = true;
+	make_spare(server);
 }
 
 /* Each child takes one of the server's. */
@@ -355,7 +477,6 @@ void bri_server_run(int control)
 	struct server server = { .control = control };
 	int fds[BRI_SOCKET_FDS];
 	struct pollfd events[2];
-	struct signalfd_siginfo drained;
 	struct welcome welcome;
 	sigset_t all;
 
@@ -364,7 +485,8 @@ void bri_server_run(int control)
 	signal(SIGCHLD, SIG_DFL);
 	if (bri_recv_fds(control, &welcome, sizeof(welcome), fds) != 1)
 		_exit(1);
-	bri_lifeline_arm(fds[0]);
+	server.lifeline = fds[0];
+	bri_lifeline_arm(server.lifeline);
 	if (welcome.preloads)
 		preload(&welcome.preload);
 	bri_order_prepare();
@@ -376,14 +498,12 @@ void bri_server_run(int control)
 		_exit(1);
 	events[0] = (struct pollfd){ .fd = control, .events = POLLIN };
 	events[1] = (struct pollfd){ .fd = server.ended, .events = POLLIN };
+	make_spare(&server);
 	for (;;) {
 		if (poll(events, 2, -1) < 0)
 			continue;
-		if (events[1].revents != 0) {
-			while (read(server.ended, &drained, sizeof(drained)) > 0)
-				continue;
+		if (events[1].revents != 0)
 			reap(&server);
-		}
 		if (events[0].revents != 0)
 			take_request(&server);
 	}

@@ -2,8 +2,8 @@
  *
  * Each process has its own, from the first start on that wants one. It answers to nobody else: its channel is one end of a pair that
  * only the two have. It is in a process group of its own, blocks all signals, and is killed by the lifeline when its owner is
- * gone. What a request carries: the child's end of the channel for its order (proc/order.h), and one of a pair on which the server
- * says which process it is, and in the end how it ended. */
+ * gone. One process is always forked ahead, the spare, and waits for an order (proc/order.h) that its owner gives it without the
+ * server's doing; that makes the next one meanwhile. */
 #ifndef PROC_SERVER_H
 #define PROC_SERVER_H
 
@@ -11,16 +11,23 @@
 #include "proc/family.h"
 #include "proc/image.h"
 
-/* Has a process made that takes an order from the other end of `channel`. The server is started if there is
- * none. Returns 0, with the process and the socket that tells its end; -EPIPE: the server was killed, and has perhaps made one
- * that waits for an order: try again, with another channel; or -errno. */
-int bri_server_fork(struct bri_family *family, const struct bri_image *image, int channel,
-		    brood_fail *fail, struct bri_process *ret_process, int *ret_told);
+/* A process that waits for an order. */
+struct bri_spare {
+	struct bri_process process;
+	int channel; /* for the order; */
+	int told;    /* that tells how it ended, */
+	int record;  /* and the memory of its record */
+};
+
+/* Takes the spare. The server is started if there is none. Returns 0; -EPIPE: the server or the spare was killed, try again; or
+ * -errno, all with fail's step "server". */
+int bri_server_take(struct bri_family *family, const struct bri_image *image, brood_fail *fail,
+		    struct bri_spare *ret_spare);
 
 /* Ends it, if there is one. Its children go on. */
 void bri_server_stop(struct bri_family *family);
 
-/* In the new program: is the server, and in each child that it forks takes the order from `channel` = BRI_CHANNEL. */
+/* In the new program: is the server, and in each process that it forks takes the order from BRI_CHANNEL. */
 void bri_server_run(int control) __attribute__((noreturn));
 
 #endif

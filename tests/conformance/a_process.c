@@ -329,7 +329,10 @@ static void a17(int signum)
 	server = s->pid;
 	ck_assert_int_ne(server, getpid());
 	ck_assert_int_eq(kill(server, signum), 0);
-	nap_ms(20);
+	if (signum == SIGKILL)
+		await_end_of(server);
+	else
+		nap_ms(20);
 	ck_assert_int_eq(end_of(start_it(tell_server, BROOD_ARGS(false), NULL)), 0);
 	ck_assert((s->pid == server) == (signum == SIGINT));
 	raise_flag(&s->go);

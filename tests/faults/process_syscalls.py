@@ -47,6 +47,8 @@ ALLOWED = {
     ('parent', 'ppoll', None): 'another look follows, where the child is the server\'s',
     ('parent', 'read', 'EINTR'): 'repeated',
     ('parent', 'recvfrom last', None): 'the child\'s own note tells its end then',
+    ('parent', 'recvmsg', None): 'the server is asked for another one',
+    ('parent', 'sendto next', None): 'the next start asks for its process, if this did not',
     ('parent', 'readlink', None): 'the path of the program is for words',
     ('parent', 'rt_sigprocmask', None): 'nothing can be done about it, and it cannot happen',
     ('parent', 'rt_sigprocmask restore', None): 'nothing can be done about it, and it cannot happen',

@@ -1,10 +1,12 @@
 #include "tests/unit/peers.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -85,6 +87,17 @@ void finish_off(pid_t pid)
 {
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+void await_end_of(pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd end = { .fd = fd, .events = POLLIN };
+
+	if (fd < 0)
+		return;
+	ck_assert_int_eq(poll(&end, 1, (int)(PATIENCE_NS / BROOD_MSEC)), 1);
+	close(fd);
 }
 
 void must_failed(const char *file, int line, const char *condition)

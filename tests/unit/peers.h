@@ -30,6 +30,9 @@ void ck_finishes(pid_t pid);
 /* Kills it and waits for its end. */
 void finish_off(pid_t pid);
 
+/* Waits for the end of one that is not ours to reap. */
+void await_end_of(pid_t pid);
+
 /* A check in a peer. */
 #define must(condition)                                              \
 	do {                                                         \
