@@ -4,6 +4,7 @@
  *	limited   the same with all that the child has to set
  *	outlive   the same of a child that is not tied to it
  *	spawn     in a program of its own, with all that it has to set
+ *	loaded    the same of a function of a shared library, by a program that does not call brood_init()
  *	served    by a server that is there already, and is not looked at
  *	server    by a server that is started for it
  *	again     by a server that is there already, and another one after it
@@ -13,6 +14,7 @@
  * end as it should is "-10 child 10" (ECHILD). */
 #include <brood/process.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <sys/resource.h>
 
@@ -27,6 +29,23 @@ static int seven(const brood_args *args)
 	return brood_args_int(args, 0) == 7 && brood_current_process() != NULL ? 7 : 1;
 }
 
+static brood_process_target *target = seven;
+
+/* That of the library beside this program. */
+static bool load_target(const char *own)
+{
+	char path[4096];
+	void *library;
+
+	snprintf(path, sizeof(path), "%.*sguest.so",
+		 strrchr(own, '/') != NULL ? (int)(strrchr(own, '/') + 1 - own) : 0, own);
+	library = dlopen(path, RTLD_NOW);
+	if (library == NULL)
+		return false;
+	*(void **)&target = dlsym(library, "guest_seven");
+	return target != NULL;
+}
+
 static int start(const char *mode, brood_fail *fail)
 {
 	const brood_rlimit limit = { RLIMIT_CORE, 0, 0 };
@@ -36,7 +55,7 @@ static int start(const char *mode, brood_fail *fail)
 	brood_exit end;
 	int r;
 
-	if (strcmp(mode, "spawn") == 0)
+	if (strcmp(mode, "spawn") == 0 || strcmp(mode, "loaded") == 0)
 		opts.method = BROOD_START_SPAWN;
 	if (strncmp(mode, "serve", 5) == 0 || strcmp(mode, "again") == 0)
 		opts.method = BROOD_START_FORKSERVER;
@@ -48,7 +67,7 @@ static int start(const char *mode, brood_fail *fail)
 		opts.cpus = &cpu;
 		opts.n_cpus = 1;
 	}
-	r = brood_process_start(seven, BROOD_ARGS(7), &opts, &p);
+	r = brood_process_start(target, BROOD_ARGS(7), &opts, &p);
 	if (r < 0)
 		return r;
 	r = brood_process_join(p, BROOD_FOREVER, &end);
@@ -109,8 +128,11 @@ int main(int argc, char **argv)
 	bool before[1024];
 	int r;
 
-	brood_init();
+	if (argc < 2 || strcmp(argv[1], "loaded") != 0)
+		brood_init();
 	if (argc < 2)
+		return 2;
+	if (strcmp(argv[1], "loaded") == 0 && !load_target(argv[0]))
 		return 2;
 	if (strcmp(argv[1], "kin") == 0)
 		return start_kin();

@@ -147,7 +147,7 @@ class Failed(Followed):
 
     def __init__(self, command, role, call=None, error=0):
         self.role, self.wanted, self.error, self.trace = role, call, error, self.Trace()
-        self.states, self.counts, self.failing = {}, {}, {}
+        self.states, self.counts, self.failing, self.loading = {}, {}, {}, set()
         super().__init__(command)
 
     def looks_at(self, place):
@@ -162,9 +162,7 @@ class Failed(Followed):
         name = self.names.get(registers[self.NUMBER], '?')
         arguments = [registers[i] for i in self.ARGUMENTS]
         if place == 0 and name == 'write' and arguments[0] == 9999:
-            with open(f'/proc/{pid}/mem', 'rb', buffering=0) as memory:
-                memory.seek(arguments[1])
-                word = memory.read(arguments[2]).decode(errors='replace')
+            word = self.read(pid, arguments[1], arguments[2])
             self.trace.marks += [word] if word in ('counted', 'begin', 'end') else []
             return
         if name == 'getsockopt' and self.states.get(place) == 'program':
@@ -173,6 +171,12 @@ class Failed(Followed):
         if self.trace.marks != ['counted', 'begin'] or process is None or name in NEVER_FAIL:
             return
         purpose = self.purpose(name, arguments)
+        if name == 'openat' and self.read(pid, arguments[1], 4096).split('\0')[0].endswith('guest.so'):
+            self.loading.add(place)
+        if place in self.loading:
+            purpose += ' of the library'
+        if name == 'close':
+            self.loading.discard(place)
         number = self.counts[place, purpose] = self.counts.get((place, purpose), 0) + 1
         call = Call(process, name, number)
         call.purpose, call.place = purpose, place
@@ -189,6 +193,12 @@ class Failed(Followed):
             ptrace(GETREGS, pid, registers)
             registers[self.RAX] = ctypes.c_ulong(-self.error).value
             call.injected = ptrace(SETREGS, pid, registers)
+
+    @staticmethod
+    def read(pid, address, size):
+        with open(f'/proc/{pid}/mem', 'rb', buffering=0) as memory:
+            memory.seek(address)
+            return memory.read(size).decode(errors='replace')
 
     @staticmethod
     def purpose(name, arguments):

@@ -107,13 +107,12 @@ class ProcessSyscalls(Failing):
 
 ANOTHER = 'it ends, and another one takes its place'
 AGAIN = 'what could not be made is asked for again'
-SERVER_ALLOWED = {
-    **{('server', call, None): ANOTHER for call in ('fcntl F_SETOWN', 'getsockopt', 'recvmsg', 'signalfd4')},
+FOLLOWED_ALLOWED = {
+    **{('server', call, None): ANOTHER for call in ('fcntl F_SETOWN', 'futex', 'getsockopt', 'recvmsg', 'signalfd4')},
     **{('server', call, None): AGAIN for call in ('clone', 'fcntl F_ADD_SEALS', 'fcntl F_SETFL', 'fcntl F_SETSIG', 'ftruncate', 'memfd_create',
                                                   'mmap shared', 'pidfd_open', 'socketpair')},
     **{('server', call, None): TRACES for call in ('mprotect', 'newfstatat')},
     ('server', 'close', None): 'the kernel has released the number all the same',
-    ('server', 'futex', None): 'nobody waits there',
     ('server', 'getrandom', None): 'the C library\'s malloc, which does without',
     ('server', 'mmap', None): TRACES + '; or the C library\'s malloc does without',
     ('server', 'munmap', None): 'nothing can be done about it',
@@ -126,26 +125,33 @@ SERVER_ALLOWED = {
     ('server', 'sendto', None): 'the child\'s own note tells its end then',
     **{('served', call, None): ANOTHER for call in ('dup2', 'fcntl F_SETFD', 'fcntl F_SETOWN', 'poll', 'recvmsg')},
     **{('served', call, None): reason for (process, call, _), reason in ALLOWED.items() if process == 'child'},
+    **{('image', call, None): reason for (process, call, _), reason in ALLOWED.items() if process == 'image'},
+    ('image', 'munmap', None): TRACES,
+    ('image', 'readlink', None): 'the path of the program is for words',
     ('served', 'prlimit64', None): 'it has the server\'s room',
     ('served', 'setpgid', None): 'where it is in another session it cannot join the owner\'s',
 }
-SERVER_OTHER_WORDS = {
-    # Who cannot be told is told by the end of the other.
+FOLLOWED_OTHER_WORDS = {
+    # Who cannot be told is told by the end of the other. The words of the dynamic linker are in the text.
+    **{key: words for key, words in OTHER_WORDS.items() if key[0] == 'image'},
+    **{('image', f'{call} of the library', error): {'ENOENT'} for call in ('close', 'mmap', 'newfstatat', 'openat', 'read')
+       for error in (*OTHER_ERRORS, *ERRORS.get(call, ()))},
+    ('image', 'mprotect', 'ENOMEM'): {'ENOENT'},
     **{('served', call, error): {'EPROTO'} for call in ('dup2', 'fcntl F_SETFD', 'fcntl F_SETOWN', 'poll', 'sendto')
        for error in (*OTHER_ERRORS, *ERRORS.get(call, ()))},
 }
 
 
-class ServerSyscalls(Failing):
-    """The calls of the server, and of who is forked by it, of whom strace would have several fail at once."""
-    errors, other_errors, allowed, other_words = ERRORS, OTHER_ERRORS, SERVER_ALLOWED, SERVER_OTHER_WORDS
+class FollowedSyscalls(Failing):
+    """The calls of the server, and of who is forked by it, of whom strace would have several fail at once; and of brood-loader."""
+    errors, other_errors, allowed, other_words = ERRORS, OTHER_ERRORS, FOLLOWED_ALLOWED, FOLLOWED_OTHER_WORDS
     # waitid() does not wait there; it does not get a SIGCHLD that is not blocked. And not yet: the owner waits without end for
     # what its server could not send.
-    impossible = {('server', 'rt_sigprocmask restore'), ('server', 'waitid'), ('server', 'sendmsg')}
+    impossible = {*IMPOSSIBLE, ('server', 'rt_sigprocmask restore'), ('server', 'waitid'), ('server', 'sendmsg')}
     workers = concurrent.futures.ProcessPoolExecutor
     short = 1
-    # By mode: the places of those that are started on the path. The server has the first.
-    places = {'server': (2,), 'again': (3, 4)}
+    # By mode: the places of those that are forked on the path by the server, which has the first; without one, it is the image's.
+    places = {'server': (2,), 'again': (3, 4), 'loaded': ()}
 
     @classmethod
     def says_step(cls, mode):
@@ -156,7 +162,7 @@ class ServerSyscalls(Failing):
         def role(place, state):
             if place in cls.places[mode]:
                 return 'served'
-            return 'server' if place == 1 and state == 'begun' else None
+            return ('server' if cls.places[mode] else 'image') if place == 1 and state == 'begun' else None
         return Failed([*Run.command, mode, 'uncounted'], role, call, getattr(errno, error or '', 0))
 
 
@@ -169,7 +175,7 @@ def main():
         return 77
     ProcessSyscalls.make_tests(['fork', 'limited', 'outlive', 'spawn', 'served'])
     if Failed.names:
-        ServerSyscalls.make_tests([*ServerSyscalls.places])
+        FollowedSyscalls.make_tests([*FollowedSyscalls.places])
     unittest.main(verbosity=1)
     return 0
 
