@@ -16,18 +16,21 @@
  *		return 0;
  *	}
  *
- * The process is forked, unless said otherwise: it has a copy of all memory and of all descriptors, runs the function, and ends with what
- * that returns as its exit status. Its arguments are brood/args.h's.
+ * The process runs the function, and ends with what that returns as its exit status. Its arguments are brood/args.h's; nothing else of
+ * this process's memory is sure to be there.
  *
- * Methods  BROOD_START_FORK, as said. BROOD_START_SPAWN: a program of its own, which shares nothing with this one but stdout, stderr
+ * Methods  BROOD_START_DEFAULT is by a server where that can reach the function: main() called brood_init() as the first thing, or the function
+ *          is in a shared library. Else it is a fork, if the program has one thread. Else there is no safe way, and the start is
+ *          refused (-ENOTSUP). BROOD_START_FORK: a fork, with a copy of all memory and of all descriptors.
+ *          BROOD_START_SPAWN: a program of its own, which shares nothing with this one but stdout, stderr
  *          and the arguments; threads do not matter to it, and it costs the start-up of a program. It is this program
  *          again, if its main() calls brood_init() as the first thing: there that call does not return but runs the
  *          function. In a program that does not (a script's interpreter) the function has to be in a shared library, which
  *          the helper program brood-loader loads. It is found by the build id of its object and its place in it: never
  *          another one. The new process has its parent's environment and working directory of the time of its start.
  *          BROOD_START_FORKSERVER: a fork of such a program, a server that waits for nothing else: as safe beside threads, and far
- *          cheaper from the second start on. It is started with the first, ends with this process or in brood_finish(), and is
- *          started again if it was killed; who it had forked goes on then, and its end is BROOD_LOST unless it ended in order. Limits,
+ *          cheaper from the second start on: the server has always forked one process ahead. It is started with the first, ends with
+ *          this process or in brood_finish(), and is started again if it was killed; who it had forked goes on then, and its end is BROOD_LOST unless it ended in order. Limits,
  *          environment and the like are those of the server's start, but directory, stdout and stderr are those of now. The
  *          new process's getppid() is the server; brood_parent_process() is who started it.
  * Start    A process that is in hand was started, once and by its owner: what Python's start() can do wrong cannot
@@ -77,7 +80,7 @@ typedef int brood_process_target(const brood_args *args);
 
 /** How a process is started. */
 typedef enum brood_start_method {
-	BROOD_START_DEFAULT = 0, /* what brood_set_start_method() said, else fork */
+	BROOD_START_DEFAULT = 0, /* what brood_set_start_method() said; else see Methods, above */
 	BROOD_START_FORK,
 	BROOD_START_SPAWN,     /* a program of its own, which shares nothing with this one */
 	BROOD_START_FORKSERVER /* a fork of such a program, which waits for this */
@@ -116,8 +119,9 @@ typedef struct brood_process_opts {
  *          By other methods than fork also -ENOTSUP "method": neither does main() call brood_init(), nor is the function in a
  *          shared library; "function": its object has no build id; -ENOENT, -ESTALE "function": the library is gone, or another build by now;
  *          -ENOENT "loader": brood-loader is missing; -EPROTO "version": the library was replaced meanwhile;
- *          "channel": the new process ended before its function; "server": what fork(2) said there, -EMFILE: it has no room
- *          for more; what brood_spawn() says. In a process that has not begun its own function: -EPERM "start".
+ *          "channel": the new process ended before its function; "server": what fork(2) and the like said there;
+ *          "directory", "streams"; what brood_spawn() says. Where no method was said: -ENOTSUP "method": threads run, and no
+ *          server can reach the function; the text says why. In a process that has not begun its own function: -EPERM "start".
  *          Nothing is left behind, and nothing of the function ran.
  * Owns:    the caller, until brood_process_unref(). Arguments stay the caller's.
  * Safe:    threads (see above), processes; not in a signal handler. */
@@ -125,7 +129,7 @@ BROOD_API int brood_process_start(brood_process_target *target, const brood_obje
 				  const brood_process_opts *opts, brood_process **ret_process);
 
 /** The same of an object: what is a subclass of Process with a run() in Python. run(self, args) is what runs; `self` is memory
- * of this process, of which the child has a copy: by fork.
+ * of this process, of which the child has a copy: by fork, which is the default here.
  * Returns: 0, and a handle with one reference in *ret_process.
  * Errors:  as brood_process_start(); -ENOTSUP "method": not by fork.
  * Owns:    the caller, until brood_process_unref().
@@ -347,7 +351,7 @@ BROOD_API int brood_set_start_method(brood_start_method method, bool force);
 BROOD_API int brood_set_forkserver_preload(void (*call)(void));
 
 /** By which means they are started now.
- * Returns: it, never BROOD_START_DEFAULT. Errors: none.
+ * Returns: it; BROOD_START_DEFAULT: nothing was said, and each function decides, see Methods, above. Errors: none.
  * Owns:    nothing.
  * Safe:    threads, processes, signal handlers. */
 BROOD_API brood_start_method brood_get_start_method(void);

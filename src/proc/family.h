@@ -74,7 +74,8 @@ struct bri_family {
 	pthread_mutex_t server_lock; /* of the server; taken before `lock` */
 	brood_child *server;         /* NULL: none */
 	int control;                 /* … */
-	unsigned spares;             /* … that it was asked for and we have not taken */
+	unsigned spares;             /* … that it was asked for and we have not heard of */
+	bool took;                   /* … the last one; it does not know that yet */
 	void (*preload)(void);       /* … */
 };
 

@@ -30,7 +30,5 @@ int brood_set_start_method(brood_start_method method, bool force)
 
 brood_start_method brood_get_start_method(void)
 {
-	brood_start_method method = bri_method_set();
-
-	return method != BROOD_START_DEFAULT ? method : BROOD_START_FORK;
+	return bri_method_set();
 }

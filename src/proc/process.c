@@ -37,6 +37,7 @@
 #include "proc/family.h"
 #include "proc/image.h"
 #include "proc/log.h"
+#include "proc/method.h"
 #include "proc/order.h"
 #include "proc/server.h"
 #include "proc/settings.h"
@@ -168,30 +169,34 @@ static int plan_settings(struct plan *plan)
 	return plan_cpus(plan);
 }
 
-/* The entries of /proc/self/task: two links of a folder, and one for each thread. */
-static int check_threads(const struct plan *plan)
+/* How many threads run; 0: it cannot be told. The entries of /proc/self/task: two links of a folder, and one for each. */
+static unsigned long count_threads(void)
 {
 	struct stat tasks;
 
-	if (plan->opts->fork_with_threads)
+	return stat("/proc/self/task", &tasks) == 0 ? (unsigned long)tasks.st_nlink - 2 : 0;
+}
+
+static int check_threads(const struct plan *plan)
+{
+	unsigned long n = plan->opts->fork_with_threads ? 1 : count_threads();
+
+	if (n == 1)
 		return 0;
-	if (stat("/proc/self/task", &tasks) < 0)
+	if (n == 0)
 		return bri_fail(plan->opts->fail, "fork", ENOTSUP,
 				"without /proc it cannot be told whether other threads run; "
 				".fork_with_threads says that they do no harm");
-	if (tasks.st_nlink <= 3)
-		return 0;
 	return bri_fail(
 		plan->opts->fail, "fork", ENOTSUP,
 		"%lu threads run, and locks that they hold would stay locked in the child: start "
 		"processes before threads, or say .fork_with_threads",
-		(unsigned long)tasks.st_nlink - 2);
+		n);
 }
 
 /* What a child needs that shares no memory: a function that it can find, and a program to be. */
-static int plan_far(struct plan *plan)
+static int plan_far(struct plan *plan, brood_fail *fail)
 {
-	brood_fail *fail = plan->opts->fail;
 	int r;
 
 	if (plan->run != NULL)
@@ -208,6 +213,38 @@ static int plan_far(struct plan *plan)
 	return bri_image_choose(&plan->far->function, &plan->far->image, fail);
 }
 
+/* Where nothing is said: by a server if that can reach the function, else by fork if that is safe. */
+static int plan_default(struct plan *plan)
+{
+	brood_fail *fail = plan->opts->fail, why = { .step = NULL };
+	int r;
+
+	plan->method = BROOD_START_FORKSERVER;
+	r = plan_far(plan, &why);
+	if (r == 0)
+		return 0;
+	if (r != -ENOTSUP && r != -ENOENT)
+		return bri_fail(fail, why.step, r, "%s", why.text);
+	free_far(bri_take(plan->far));
+	plan->method = BROOD_START_FORK;
+	r = check_threads(plan);
+	if (r < 0)
+		bri_fail(fail, "method", r, "%lu threads run, so that it cannot be forked; and %s",
+			 count_threads(), why.text);
+	return r;
+}
+
+static int plan_method(struct plan *plan)
+{
+	plan->method = plan->opts->method;
+	if (plan->method == BROOD_START_DEFAULT)
+		plan->method = bri_method_set();
+	if (plan->method == BROOD_START_DEFAULT)
+		return plan_default(plan);
+	return plan->method == BROOD_START_FORK ? check_threads(plan) :
+						  plan_far(plan, plan->opts->fail);
+}
+
 static int check(struct plan *plan)
 {
 	const brood_process_opts *opts = plan->opts;
@@ -221,8 +258,6 @@ static int check(struct plan *plan)
 		return bri_fail(opts->fail, "start", EPERM,
 				"this process was started to run a function, and has not begun it: "
 				"brood_init() has to be the first that main() calls");
-	plan->method =
-		opts->method != BROOD_START_DEFAULT ? opts->method : brood_get_start_method();
 	r = opts->name != NULL ? check_name(opts->name, opts->fail) : 0;
 	if (r == 0)
 		r = bri_args_check(plan->args, opts->fail);
@@ -235,7 +270,7 @@ static int check(struct plan *plan)
 	if (bri_identity()->depth >= BROOD_PROCESS_DEPTH_MOST)
 		return bri_fail(opts->fail, "depth", ELOOP, "%d processes one in the other",
 				BROOD_PROCESS_DEPTH_MOST);
-	r = plan->method == BROOD_START_FORK ? check_threads(plan) : plan_far(plan);
+	r = plan_method(plan);
 	return r < 0 ? r : plan_settings(plan);
 }
 

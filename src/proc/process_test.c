@@ -774,6 +774,77 @@ START_TEST(beside_threads_it_must_be_asked_for)
 }
 END_TEST
 
+/* ---- where no method is said */
+
+static int by_a_server(const brood_args *args)
+{
+	(void)args;
+	return getppid() != brood_process_pid(brood_parent_process());
+}
+
+static int be_forked(void *self, const brood_args *args)
+{
+	(void)args;
+	return self == &s && getppid() == brood_process_pid(brood_parent_process()) ? 6 : 0;
+}
+
+START_TEST(by_default_it_is_a_server_that_reaches_the_function)
+{
+	brood_fail fail = { .step = NULL };
+	brood_process *p = NULL;
+	pthread_t thread;
+
+	ck_assert_int_eq(brood_set_start_method(BROOD_START_DEFAULT, true), 0);
+	ck_assert_int_eq(brood_get_start_method(), BROOD_START_DEFAULT);
+	ck_assert_int_eq(code_of(by_a_server, BROOD_NO_ARGS), 1);
+	if (is_sanitized) /* its runtime may have a thread of its own */
+		return;
+	/* An object's memory no server has. */
+	ck_assert_int_eq(brood_process_start_run(be_forked, &s, BROOD_NO_ARGS, NULL, &p), 0);
+	ck_assert_int_eq(join(p), 6);
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_in_thread, NULL), 0);
+	ck_assert_int_eq(code_of(by_a_server, BROOD_NO_ARGS), 1);
+	ck_assert_int_eq(brood_process_start_run(be_forked, &s, BROOD_NO_ARGS,
+						 &(brood_process_opts){ .fail = &fail }, &p),
+			 -ENOTSUP);
+	ck_assert_str_eq(fail.step, "method");
+	ck_assert_ptr_ne(strstr(fail.text, "2 threads run"), NULL);
+	ck_assert_ptr_ne(strstr(fail.text, "an object is memory"), NULL);
+	raise_flag(&s->go);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
+static const char *plain(const char *way, int status_wanted)
+{
+	static char text[600];
+	char path[] = "/tmp/brood-plain-XXXXXX";
+	int file = mkstemp(path);
+	brood_spawn_opts opts = { .out = { .kind = BROOD_STDIO_FD, .fd = file } };
+	brood_exit end;
+	ssize_t n;
+
+	ck_assert_int_ge(file, 0);
+	unlink(path);
+	end = run(BROOD_ARGV(CHILD("plain"), way), &opts);
+	ck_assert_int_eq(brood_exit_code(&end), status_wanted);
+	n = pread(file, text, sizeof(text) - 1, 0);
+	ck_assert_int_ge(n, 0);
+	text[n] = '\0';
+	close(file);
+	return text;
+}
+
+START_TEST(else_a_fork_or_nothing)
+{
+	if (is_sanitized)
+		return;
+	ck_assert_str_eq(plain("alone", 0), "fork\n");
+	ck_assert_ptr_nonnull(strstr(plain("threads", 1), "2 threads run"));
+	ck_assert_ptr_nonnull(strstr(plain("threads", 1), "brood_init() first"));
+}
+END_TEST
+
 static int look_at_settings(const brood_args *args)
 {
 	struct rlimit files, memory;
@@ -1662,6 +1733,8 @@ static void add_tests(Suite *suite, void (*make)(void))
 		tcase_add_test(given, what_cannot_be_set_fails_the_start);
 	}
 	if (make == make_for_forkserver) {
+		tcase_add_test(start_case, by_default_it_is_a_server_that_reaches_the_function);
+		tcase_add_test(start_case, else_a_fork_or_nothing);
 		tcase_add_test(given, siblings_leave_no_descriptors);
 		tcase_add_test(given, the_server_calls_a_function_first);
 		tcase_add_test(given, a_server_has_room_for_many);

@@ -23,7 +23,8 @@
 #include "os/socket.h"
 #include "proc/order.h"
 
-/* What the owner says first of all; with it comes the lifeline. Then a byte for each spare but the first. */
+/* What the owner says first of all; with it comes the lifeline. Then a byte for each spare but the first, that is 1 if it
+ * took the one before. */
 struct welcome {
 	bool preloads;
 	struct bri_function preload;
@@ -97,6 +98,7 @@ static void forget(struct bri_family *family)
 	while (family->spares > 0 && hear(family, &spare) == 0)
 		discard(&spare);
 	family->spares = 0;
+	family->took = false;
 	bri_closep(&family->control);
 	pthread_mutex_lock(&family->lock);
 	bri_family_untie(family);
@@ -155,13 +157,16 @@ static int begin(struct bri_family *family, const struct bri_image *image, brood
 	return 0;
 }
 
+/* Says what became of the last one, too. */
 static int order_spare(struct bri_family *family)
 {
-	int r = bri_send(family->control, "", 1);
+	int r = bri_send(family->control, &(char){ family->took }, 1);
 
-	if (r == 0)
-		family->spares++;
-	return r;
+	if (r < 0)
+		return r;
+	family->took = false;
+	family->spares++;
+	return 0;
 }
 
 /* The spare that is there, or comes. That the server has ended its pidfd tells. */
@@ -181,19 +186,22 @@ static int await_spare(struct bri_family *family, struct bri_spare *ret_spare)
 	return r;
 }
 
-/* Whether both are alive: a spare without its server would have nobody to tell its end. Returns 0, -EPIPE, or -errno. */
+/* Whether both are alive: a spare without its server would have nobody to tell its end. Returns 0; -EPIPE: the server is dead;
+ * -ECHILD: the spare; or -errno. */
 static int check_spare(const struct bri_family *family, const struct bri_spare *spare)
 {
 	struct pollfd events[2] = { { .fd = spare->process.pidfd, .events = POLLIN },
 				    { .fd = brood_child_pidfd(family->server), .events = POLLIN } };
-	int n = poll(events, 2, 0);
 
-	if (n < 0)
+	if (poll(events, 2, 0) < 0)
 		return -errno;
-	return n == 0 ? 0 : -EPIPE;
+	if (events[1].revents != 0)
+		return -EPIPE;
+	return events[0].revents != 0 ? -ECHILD : 0;
 }
 
-static int take_spare(struct bri_family *family, struct bri_spare *ret_spare)
+/* One, dead or alive. */
+static int fetch_spare(struct bri_family *family, struct bri_spare *ret_spare)
 {
 	bool waited = family->spares == 0;
 	int r = waited ? order_spare(family) : 0;
@@ -206,16 +214,29 @@ static int take_spare(struct bri_family *family, struct bri_spare *ret_spare)
 		if (r == 0)
 			r = await_spare(family, ret_spare);
 	}
-	if (r < 0)
-		return r;
-	r = check_spare(family, ret_spare);
-	if (r < 0) {
-		discard(ret_spare);
-		return r;
+	return r;
+}
+
+#define DEAD 3 /* spares in a row */
+
+static int take_spare(struct bri_family *family, struct bri_spare *ret_spare)
+{
+	int r = -ECHILD;
+
+	for (int i = 0; r == -ECHILD && i < DEAD; i++) {
+		r = fetch_spare(family, ret_spare);
+		if (r < 0)
+			return r;
+		r = check_spare(family, ret_spare);
+		if (r == -ECHILD)
+			let_go(ret_spare);
+		else if (r < 0)
+			discard(ret_spare);
 	}
-	if (family->spares == 0)
+	family->took = r == 0;
+	if (r == 0 && family->spares == 0)
 		(void)order_spare(family);
-	return 0;
+	return r;
 }
 
 int bri_server_take(struct bri_family *family, const struct bri_image *image, brood_fail *fail,
@@ -229,7 +250,8 @@ int bri_server_take(struct bri_family *family, const struct bri_image *image, br
 	if (r == 0) {
 		r = take_spare(family, ret_spare);
 		if (r < 0)
-			bri_fail(fail, "server", r, NULL);
+			bri_fail(fail, "server", r, "%s",
+				 r == -ECHILD ? "what it forks ends before it has an order" : "");
 		if (r == -EPIPE)
 			forget(family);
 	}
@@ -274,11 +296,12 @@ int brood_set_forkserver_preload(void (*call)(void))
 struct child {
 	pid_t pid;
 	int told;
-	bool taken; /* by the owner, who has asked for another one since */
+	bool taken; /* by the owner, which said so */
 };
 
 struct server {
 	int control, lifeline, ended;
+	pid_t last;                /* that it forked */
 	struct rlimit descriptors; /* of the children */
 	struct child *children;    /* owned */
 	size_t n, room;
@@ -366,6 +389,7 @@ static void make_spare(struct server *server)
 
 	if (make_room(server))
 		made.error = -fork_spare(server, fds, theirs, &made.pid);
+	server->last = made.error == 0 ? made.pid : 0;
 	if (made.error == 0)
 		server->children[server->n++] =
 			(struct child){ .pid = made.pid, .told = bri_take_fd(&theirs[TOLD]) };
@@ -437,15 +461,16 @@ static void end(struct server *server)
 
 static void take_request(struct server *server)
 {
-	char byte;
-	int r = bri_recv(server->control, &byte, 1, 0);
+	struct child *last = find(server, server->last);
+	char took;
+	int r = bri_recv(server->control, &took, 1, 0);
 
 	if (r == -EPIPE)
 		end(server);
 	if (r < 0)
 		return;
-	for (size_t i = 0; i < server->n; i++)
-		server->children[i].taken = true;
+	if (last != NULL && took)
+		last->taken = true;
 	make_spare(server);
 }
 

@@ -19,8 +19,8 @@ struct bri_spare {
 	int record;  /* and the memory of its record */
 };
 
-/* Takes the spare. The server is started if there is none. Returns 0; -EPIPE: the server or the spare was killed, try again; or
- * -errno, all with fail's step "server". */
+/* Takes the spare. The server is started if there is none. Returns 0; -EPIPE: the server was killed, try again; -ECHILD: so were several
+ * spares; or -errno, all with fail's step "server". */
 int bri_server_take(struct bri_family *family, const struct bri_image *image, brood_fail *fail,
 		    struct bri_spare *ret_spare);
 

@@ -50,7 +50,9 @@ static int start(const char *mode, brood_fail *fail)
 {
 	const brood_rlimit limit = { RLIMIT_CORE, 0, 0 };
 	const int cpu = sched_getcpu();
-	brood_process_opts opts = { .fail = fail, .outlive = strcmp(mode, "outlive") == 0 };
+	brood_process_opts opts = { .method = BROOD_START_FORK,
+				    .outlive = strcmp(mode, "outlive") == 0,
+				    .fail = fail };
 	brood_process *p;
 	brood_exit end;
 	int r;

@@ -455,7 +455,7 @@ START_TEST(a21_set_get)
 	ck_assert_int_eq(brood_set_start_method((brood_start_method)77, true), -EINVAL);
 	ck_assert_int_eq(end_of(start_it(tell_method, BROOD_NO_ARGS, NULL)), (int)method);
 	ck_assert_int_eq(brood_set_start_method(BROOD_START_DEFAULT, true), 0);
-	ck_assert_int_eq(brood_get_start_method(), BROOD_START_FORK);
+	ck_assert_int_eq(brood_get_start_method(), BROOD_START_DEFAULT);
 	ck_assert_int_eq(brood_set_start_method(method, false), 0);
 	ck_assert_int_eq(brood_get_start_method(), method);
 	ck_assert_int_eq(brood_set_start_method(method, false), -EALREADY);

@@ -60,7 +60,7 @@ def purpose_of(name, arguments):
         return 'rt_sigprocmask restore'
     if name == 'recvfrom' and 'MSG_DONTWAIT' in arguments or name == 'sendto' and arguments.startswith('3, "\\3'):
         return name + ' last'
-    if name == 'sendto' and re.match(r'\d+, "\\0", 1,', arguments):
+    if name == 'sendto' and re.match(r'\d+, "\\[01]", 1,', arguments):
         return name + ' next'
     return name
 
