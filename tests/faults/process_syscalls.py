@@ -110,7 +110,7 @@ AGAIN = 'what could not be made is asked for again'
 FOLLOWED_ALLOWED = {
     **{('server', call, None): ANOTHER for call in ('fcntl F_SETOWN', 'futex', 'getsockopt', 'recvmsg', 'signalfd4')},
     **{('server', call, None): AGAIN for call in ('clone', 'fcntl F_ADD_SEALS', 'fcntl F_SETFL', 'fcntl F_SETSIG', 'ftruncate', 'memfd_create',
-                                                  'mmap shared', 'pidfd_open', 'socketpair')},
+                                                  'mmap shared', 'pidfd_open', 'sendmsg', 'socketpair')},
     **{('server', call, None): TRACES for call in ('mprotect', 'newfstatat')},
     ('server', 'close', None): 'the kernel has released the number all the same',
     ('server', 'getrandom', None): 'the C library\'s malloc, which does without',
