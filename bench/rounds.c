@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #define MOST_ROUNDS 1000
 
@@ -44,4 +46,30 @@ bool rounds_take(const char *rounds, const struct rounds_figure *figures, size_t
 	for (size_t i = 0; i < n; i++)
 		measure(&figures[i], (int)wanted);
 	return true;
+}
+
+void *rounds_touched(size_t size)
+{
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	madvise(memory, size, MADV_NOHUGEPAGE);
+	memset(memory, 1, size);
+	return memory;
+}
+
+long rounds_available_memory(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	char line[200];
+	long kib = -1;
+
+	if (file == NULL)
+		return -1;
+	while (kib < 0 && fgets(line, sizeof(line), file) != NULL)
+		if (strncmp(line, "MemAvailable:", 13) == 0)
+			kib = strtol(line + 13, NULL, 10);
+	(void)fclose(file);
+	return kib < 0 ? -1 : kib << 10;
 }

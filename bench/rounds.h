@@ -21,4 +21,10 @@ bool rounds_take(const char *rounds, const struct rounds_figure *figures, size_t
 /* Of `n` values, which are sorted by it. */
 double rounds_median(double *values, int n);
 
+/* Memory that is all there, in small pages: what a fork copies the tables of. NULL: there is not that much. */
+void *rounds_touched(size_t size);
+
+/* Bytes, from /proc/meminfo; -1 when it does not say. */
+long rounds_available_memory(void);
+
 #endif

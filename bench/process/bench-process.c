@@ -1,22 +1,26 @@
 /* bench-process ROUNDS | fork | spawn | forkserver - microseconds of a start and the wait for its end, brood beside what one would do
- * by hand: fork() and waitpid(), an exec of the same program, a helper that forks when it is told
+ * by hand: fork() and waitpid(), an exec of the same program, a helper that forks when it is told; and, of a parent that has
+ * grown to 2 GiB, a start by the default method beside a fork
  *
  * Both sides have 10 MiB of touched memory, which a fork copies the page tables of, and a child that does nothing. With a word: a
  * batch of brood's alone, without that memory; who takes turns with it has what it has. */
 #include <brood/process.h>
 
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../peers/clone3.h"
 #include "../rounds.h"
 
 #define TOUCHED ((size_t)10 << 20)
 #define BATCH 50
+#define LARGE ((long)2 << 30)
+#define SPARE ((long)512 << 20) /* must be free beside LARGE */
 
 static int nothing(const brood_args *args)
 {
@@ -51,15 +55,15 @@ static void by_fork(void)
 	await(pid);
 }
 
+/* As which word it begins there: nobody else calls it so. */
+static char self[] = "/proc/self/exe";
+
 static void by_exec(void)
 {
-	static char name[] = "bench-process", word[] = "nothing";
-	char *const argv[] = { name, word, NULL };
-	pid_t pid;
+	int pidfd = -1;
 
-	if (posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ) != 0)
-		exit(1);
-	await(pid);
+	await(clone3_exec(self, &pidfd));
+	close(pidfd);
 }
 
 /* Forked before there is any memory to speak of. */
@@ -92,31 +96,36 @@ static void by_helper(void)
 		exit(1);
 }
 
-static double take(bool ours, brood_start_method method, void (*by_hand)(void))
+static double take(bool ours, brood_start_method method, void (*by_hand)(void), int batch)
 {
 	int64_t began = brood_now();
 
-	for (int i = 0; i < BATCH; i++)
+	for (int i = 0; i < batch; i++)
 		if (ours)
 			by_brood(method);
 		else
 			by_hand();
-	return (double)(brood_now() - began) / 1e3 / BATCH;
+	return (double)(brood_now() - began) / 1e3 / batch;
 }
 
 static double take_fork(bool ours)
 {
-	return take(ours, BROOD_START_FORK, by_fork);
+	return take(ours, BROOD_START_FORK, by_fork, BATCH);
 }
 
 static double take_spawn(bool ours)
 {
-	return take(ours, BROOD_START_SPAWN, by_exec);
+	return take(ours, BROOD_START_SPAWN, by_exec, BATCH);
 }
 
 static double take_forkserver(bool ours)
 {
-	return take(ours, BROOD_START_FORKSERVER, by_helper);
+	return take(ours, BROOD_START_FORKSERVER, by_helper, BATCH);
+}
+
+static double take_default(bool ours)
+{
+	return take(ours, BROOD_START_DEFAULT, by_fork, ours ? BATCH : 2);
 }
 
 static const struct rounds_figure figures[] = {
@@ -126,12 +135,32 @@ static const struct rounds_figure figures[] = {
 };
 #define FIGURES (sizeof(figures) / sizeof(figures[0]))
 
+static const struct rounds_figure large = { "process.default.parent2gib", "us", "fork",
+					    take_default, false };
+
+/* The same of a program that has grown. */
+static bool take_large(const char *rounds)
+{
+	void *memory = NULL;
+	bool taken;
+
+	if (rounds_available_memory() >= LARGE + SPARE)
+		memory = rounds_touched((size_t)LARGE);
+	if (memory == NULL) {
+		fputs("bench-process: too little memory is free for a parent of 2 GiB\n", stderr);
+		return true;
+	}
+	taken = rounds_take(rounds, &large, 1);
+	munmap(memory, (size_t)LARGE);
+	return taken;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "31";
 	static char touched[TOUCHED];
 
-	if (strcmp(what, "nothing") == 0)
+	if (strcmp(argv[0], self) == 0)
 		return 0;
 	brood_init();
 	begin_helper();
@@ -144,7 +173,7 @@ int main(int argc, char **argv)
 			return 0;
 		}
 	memset(touched, 1, TOUCHED);
-	if (!rounds_take(what, figures, FIGURES))
+	if (!rounds_take(what, figures, FIGURES) || !take_large(what))
 		return 2;
 	return 0;
 }

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -121,24 +120,13 @@ static int64_t run_batch(const struct order *order)
 	return now() - start;
 }
 
-/* Pages of 4 KiB, each written to: what a fork would have to copy the tables of. */
-static void touch(size_t size)
-{
-	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		fail("mmap", strerror(errno));
-	madvise(memory, size, MADV_NOHUGEPAGE);
-	for (size_t at = 0; at < size; at += 4096)
-		((volatile char *)memory)[at] = 1;
-}
-
 static void work(int fd, size_t memory)
 {
 	struct order order;
 	int64_t took = 0;
 
-	touch(memory);
+	if (rounds_touched(memory) == NULL)
+		fail("mmap", strerror(errno));
 	if (send(fd, &took, sizeof(took), MSG_NOSIGNAL) < 0)
 		_exit(1);
 	while (recv(fd, &order, sizeof(order), 0) == (ssize_t)sizeof(order) && order.what < END) {
@@ -234,22 +222,6 @@ static struct kind kind_of(const char *peer, const struct worker *worker, enum w
 	return kind;
 }
 
-/* From /proc/meminfo; -1 when it does not say. */
-static long available_memory(void)
-{
-	FILE *file = fopen("/proc/meminfo", "re");
-	char line[200];
-	long kib = -1;
-
-	if (file == NULL)
-		return -1;
-	while (kib < 0 && fgets(line, sizeof(line), file) != NULL)
-		if (strncmp(line, "MemAvailable:", 13) == 0)
-			kib = strtol(line + 13, NULL, 10);
-	(void)fclose(file);
-	return kib < 0 ? -1 : kib << 10;
-}
-
 static int number(const char *text, int most)
 {
 	char *end;
@@ -285,7 +257,7 @@ int main(int argc, char **argv)
 			    kind_of("clone3+exec", &small, CLONE3, batch, path),
 		    },
 		    2, rounds);
-	if (available_memory() >= (long)LARGE + SPARE) {
+	if (rounds_available_memory() >= (long)LARGE + SPARE) {
 		start_worker(&large, LARGE);
 		run_section("spawn.tiny.parent2gib",
 			    (struct kind[]){

@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,7 @@ struct brood_child {
 	uint64_t generation;        /* of the process that made the handle */
 	int control;                /* to the container helper; -1: not contained */
 	int told;                   /* from who reaps it; -1: that is us */
+	_Atomic(bool) untold;       /* … who has gone without a word */
 	int streams[3];
 	bool own_group;
 	bool reaping; /* a thread is in reap_in_kernel() */
@@ -788,13 +790,17 @@ static void read_contained_end(brood_child *child)
 static int read_told(brood_child *child)
 {
 	brood_exit record;
-	int r;
+	int r = bri_recv(child->told, &record, sizeof(record), MSG_DONTWAIT);
 
-	if (bri_wait_readable(child->process.pidfd, 0) < 0)
+	if (r != 0 && bri_wait_readable(child->process.pidfd, 0) < 0) {
+		atomic_store(&child->untold, r != -EAGAIN);
 		return -EAGAIN;
-	if (bri_wait_readable(child->told, bri_deadline(TELLING)) < 0)
-		return -EAGAIN;
-	r = bri_recv(child->told, &record, sizeof(record), MSG_DONTWAIT);
+	}
+	if (r == -EAGAIN) {
+		if (bri_wait_readable(child->told, bri_deadline(TELLING)) < 0)
+			return -EAGAIN;
+		r = bri_recv(child->told, &record, sizeof(record), MSG_DONTWAIT);
+	}
 	if (r == 0) {
 		record.started_ns = child->record.started_ns;
 		child->record = record;
@@ -863,6 +869,13 @@ static bool reap_in_kernel(brood_child *child)
 	return r == 0;
 }
 
+/* What becomes readable with its end. Of another's child that is its word: it comes when the pidfd has told, and would be waited for then. */
+static int end_of(const brood_child *child)
+{
+	return child->told >= 0 && !atomic_load(&child->untold) ? child->told :
+								  child->process.pidfd;
+}
+
 int brood_child_wait(brood_child *child, int64_t timeout_ns, brood_exit *ret_exit)
 {
 	int64_t deadline;
@@ -876,7 +889,7 @@ int brood_child_wait(brood_child *child, int64_t timeout_ns, brood_exit *ret_exi
 		deadline = 0;
 	for (;;) {
 		/* "Just look" goes straight to the kernel's answer. */
-		if (deadline != 0 && (r = bri_wait_readable(child->process.pidfd, deadline)) < 0)
+		if (deadline != 0 && (r = bri_wait_readable(end_of(child), deadline)) < 0)
 			return r;
 		pthread_mutex_lock(&child->lock);
 		r = reap(child);

@@ -248,6 +248,11 @@ int bri_args_pack(const brood_object *args, brood_fail *fail, struct bri_packed 
 
 	if (r < 0)
 		return r;
+	/* So that nobody unpacks it. */
+	if (all.size == 0) {
+		*ret_packed = (struct bri_packed){ .data = NULL };
+		return 0;
+	}
 	packer.n_records = packer.n_fds = 0;
 	n = (uint64_t)brood_pickle_dump(&all, &opts, NULL, 0);
 	if ((int64_t)n < 0)
@@ -419,6 +424,11 @@ int bri_args_unpack(const void *data, size_t size, const int *fds, size_t n_fds,
 
 	if (args == NULL)
 		return bri_fail(fail, "memory", ENOMEM, NULL);
+	if (size == 0 && n_fds == 0) {
+		args->refuse = refuse;
+		*ret_args = bri_take(args);
+		return 0;
+	}
 	if (size < sizeof(n))
 		return bri_fail(fail, "args", EBADMSG, "cut short");
 	memcpy(&n, data, sizeof(n));

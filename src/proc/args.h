@@ -7,6 +7,8 @@
  *	records   one for each handle, in the order in which they stand in the pickle
  *	pickle    a tuple of all arguments; a handle's persistent id is the number of its record
  *
+ * (nothing at all, if there are none)
+ *
  * and the descriptors that records name by their place in the list. It is for the same machine and the same
  * version of the library, and yet nothing of it is trusted: each number is looked at. */
 #ifndef PROC_ARGS_H

@@ -304,6 +304,19 @@ START_TEST(a_shared_connection_keeps_its_locks)
 }
 END_TEST
 
+START_TEST(no_arguments_are_no_bytes)
+{
+	struct bri_packed packed = pack(BROOD_NO_ARGS);
+	brood_args *args;
+
+	ck_assert_uint_eq(packed.size, 0);
+	ck_assert_int_eq(bri_args_unpack(packed.data, 0, packed.fds, 0, refuse, NULL, &args), 0);
+	ck_assert_uint_eq(brood_args_count(args), 0);
+	bri_args_free(args);
+	bri_packed_fini(&packed);
+}
+END_TEST
+
 /* Bytes that were changed on their way are refused, or are other arguments; nothing else happens. */
 START_TEST(nothing_that_is_packed_is_trusted)
 {
@@ -349,6 +362,7 @@ int main(void)
 	tcase_add_test(handles, what_cannot_be_an_argument);
 	tcase_add_test(handles, packed_they_reach_a_process_that_was_execed);
 	tcase_add_test(handles, a_shared_connection_keeps_its_locks);
+	tcase_add_test(handles, no_arguments_are_no_bytes);
 	tcase_add_test(handles, nothing_that_is_packed_is_trusted);
 	return leak_run(suite);
 }

@@ -122,9 +122,13 @@ static brood_process *next_child(struct bri_family *family)
 
 static void end_children(struct bri_family *family)
 {
-	int64_t deadline = bri_deadline(GRACE);
-	brood_process *process;
+	brood_process *process = next_child(family);
+	int64_t deadline;
 
+	if (process == NULL)
+		return;
+	brood_process_unref(process);
+	deadline = bri_deadline(GRACE);
 	pthread_mutex_lock(&family->lock);
 	for (process = family->first; process != NULL; process = process->after)
 		if (process->daemon && !process->outlive)

@@ -34,6 +34,9 @@ uint32_t bri_build_id_of(const struct dl_phdr_info *info, const uint8_t **ret_by
  * "function", the text says which, and what to do). */
 int bri_function_name(const void *function, struct bri_function *ret_function, brood_fail *fail);
 
+/* Notes what is the same for all searches: before a server forks who does them. */
+void bri_function_prepare(void);
+
 /* Finds a function that was named elsewhere; what is not loaded is loaded. Returns 0; -ENOENT: there is no such object;
  * -ESTALE: it is of another build; -EINVAL: no code is at that place. */
 int bri_function_find(const struct bri_function *function, void **ret_function, brood_fail *fail);

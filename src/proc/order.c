@@ -34,7 +34,9 @@ struct hello {
 static const char magic[8] = "brood-o";
 
 struct order {
-	struct bri_function function;
+	struct bri_build_id object;
+	uint64_t offset, path_size; /* of the function in it; of the object's path */
+	bool in_program;
 	pid_t parent, group;
 	uint32_t depth; /* the parent's */
 	uint32_t ordinal;
@@ -84,6 +86,7 @@ void bri_order_prepare(void)
 	struct bri_build_id id;
 
 	(void)own_id(&id, NULL);
+	bri_function_prepare();
 	bri_crash_prepare();
 }
 
@@ -125,7 +128,7 @@ struct part {
 	size_t size;
 };
 
-enum { ORDER, LINE, LIMITS, CPUS, ARGS, PARTS };
+enum { ORDER, LINE, PATH, LIMITS, CPUS, ARGS, PARTS };
 
 static int write_part(int fd, const struct part *part, uint64_t to)
 {
@@ -193,7 +196,10 @@ static void fill(const struct bri_order_facts *facts, uint32_t has, struct order
 {
 	const struct bri_settings *settings = facts->settings;
 
-	*order = (struct order){ .function = *facts->function,
+	*order = (struct order){ .object = facts->function->id,
+				 .offset = facts->function->offset,
+				 .path_size = strlen(facts->function->path) + 1,
+				 .in_program = facts->function->in_program,
 				 .parent = facts->process->parent,
 				 .group = facts->group,
 				 .depth = facts->identity->depth,
@@ -231,6 +237,7 @@ int bri_order_make(const struct bri_order_facts *facts, brood_fail *fail,
 			[ORDER] = { &head, sizeof(head) },
 			[LINE] = { facts->identity->line, (facts->identity->depth +
 							   1) * sizeof(facts->identity->line[0]) },
+			[PATH] = { facts->function->path, strlen(facts->function->path) + 1 },
 			[LIMITS] = { settings->rlimits,
 				     settings->n_rlimits * sizeof(*settings->rlimits) },
 			[CPUS] = { settings->cpus, settings->cpus_size },
@@ -622,6 +629,21 @@ static int become(struct taken *taken, struct self *self, brood_fail *fail)
 	return 0;
 }
 
+static int find_function(struct taken *taken, void **ret_function, brood_fail *fail)
+{
+	const struct order *order = taken->order;
+	struct bri_function function; /* of its path only what is written */
+	const char *path = part(taken, order->path_size, 1);
+
+	if (path == NULL || order->path_size > sizeof(function.path))
+		return cut_short(fail);
+	function.id = order->object;
+	function.offset = order->offset;
+	function.in_program = order->in_program;
+	memcpy(function.path, path, order->path_size);
+	return bri_function_find(&function, ret_function, fail);
+}
+
 static int set_all(struct taken *taken, brood_fail *fail)
 {
 	const struct order *order = taken->order;
@@ -672,8 +694,7 @@ void bri_order_obey(int channel, const struct bri_born *born)
 	int unready = begin(&self, born, &fail);
 
 	if (take(channel, &taken, unready < 0 ? NULL : &fail) < 0 || unready < 0 ||
-	    become(&taken, &self, &fail) < 0 ||
-	    bri_function_find(&taken.order->function, &function, &fail) < 0 ||
+	    become(&taken, &self, &fail) < 0 || find_function(&taken, &function, &fail) < 0 ||
 	    set_all(&taken, &fail) < 0 || take_args(&taken, &args, &fail) < 0)
 		refuse(channel, &fail);
 	bri_method_inherit((brood_start_method)taken.order->method);
