@@ -34,8 +34,8 @@ static brood_process_target *target = seven;
 /* That of the library beside this program. */
 static bool load_target(const char *own)
 {
+	static void *library; /* it stays */
 	char path[4096];
-	void *library;
 
 	snprintf(path, sizeof(path), "%.*sguest.so",
 		 strrchr(own, '/') != NULL ? (int)(strrchr(own, '/') + 1 - own) : 0, own);

@@ -150,8 +150,8 @@ class FollowedSyscalls(Failing):
     impossible = {*IMPOSSIBLE, ('server', 'rt_sigprocmask restore'), ('server', 'waitid'), ('server', 'sendmsg')}
     workers = concurrent.futures.ProcessPoolExecutor
     short = 1
-    # By mode: the places of those that are forked on the path by the server, which has the first; without one, it is the image's.
-    places = {'server': (2,), 'again': (3, 4), 'loaded': ()}
+    # By mode: the place of who is on the path from its fork on, by the server, which has the first; without one, that is the image's.
+    places = {'server': 2, 'again': 4, 'loaded': None}
 
     @classmethod
     def says_step(cls, mode):
@@ -160,7 +160,7 @@ class FollowedSyscalls(Failing):
     @classmethod
     def run_once(cls, mode, call=None, error=None):
         def role(place, state):
-            if place in cls.places[mode]:
+            if place == cls.places[mode]:
                 return 'served'
             return ('server' if cls.places[mode] else 'image') if place == 1 and state == 'begun' else None
         return Failed([*Run.command, mode, 'uncounted'], role, call, getattr(errno, error or '', 0))
