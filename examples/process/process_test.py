@@ -56,8 +56,25 @@ class Examples(unittest.TestCase):
                                                'parent: red, 3 numbers'])
 
     def test_sum(self):
-        self.assertEqual(said('sum'), ['4999999950000000'])
-        self.assertEqual(said('sum', '3', '10'), ['45'])
+        self.assertEqual(said('sum'), ['4999999950000000', 'main line: the end'])
+        self.assertEqual(said('sum', '3', '10'), ['45', 'main line: the end'])
+
+    def test_sum_without_join(self):
+        self.assertEqual(sorted(said('sum', '8', '100000000', 'leave')), ['4999999950000000', 'main line: the end'])
+
+    def test_ids(self):
+        found = re.fullmatch(r'I am child process (\d+), and my parent is (\d+), MainProcess\.\n'
+                             r'I, (\d+), have made a child process, (\d+)\.', '\n'.join(said('ids')))
+        self.assertTrue(found)
+        child, parent, self_told, child_told = found.groups()
+        self.assertEqual((child, parent), (child_told, self_told))
+        self.assertNotEqual(child, parent)
+
+    def test_resolve(self):
+        numbers = [f'127.0.0.{n}' for n in range(1, 60)]
+        self.assertEqual(said('resolve', 'localhost', '::1', *numbers),
+                         ['61 asked', 'localhost: 127.0.0.1', '::1: no address', *(f'{n}: {n}' for n in numbers)])
+        self.assertEqual(said('resolve'), ['0 asked'])
 
 
 if __name__ == '__main__':

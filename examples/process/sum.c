@@ -1,11 +1,19 @@
-/* sum [PROCESSES [N]] - processes that add up 0 to N - 1, 8 and 100,000,000 of them by default
+/* sum [PROCESSES [N [leave]]] - processes that add up 0 to N - 1, 8 and 100,000,000 of them by default
  *
- *	def add(total, first, last):
+ *	def add(total, left, first, last):
  *	    part = sum(range(first, last))
  *	    with total.get_lock(): total.value += part
- *	total = Value('q')
- *	jobs = [Process(target=add, args=(total, i * n // 8, (i + 1) * n // 8)) for i in range(8)]
- */
+ *	    with left.get_lock():
+ *	        left.value -= 1
+ *	        if left.value == 0: print(total.value)
+ *	total, left = Value('q'), Value('q', 8)
+ *	jobs = [Process(target=add, args=(total, left, i * n // 8, (i + 1) * n // 8)) for i in range(8)]
+ *	for job in jobs: job.start()
+ *	if not leave:
+ *	    for job in jobs: job.join()
+ *	print('main line: the end')
+ *
+ * Who is not joined is waited for all the same, at the end of the program. */
 #include <brood/process.h>
 #include <brood/segment.h>
 #include <brood/value.h>
@@ -13,41 +21,58 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+struct shared {
+	brood_value total, left;
+};
 
 static int add(const brood_args *args)
 {
-	int64_t last = brood_args_int(args, 2), part = 0;
+	int64_t last = brood_args_int(args, 3), part = 0, sum = 0, left = 0;
 
-	for (volatile int64_t i = brood_args_int(args, 1); i < last; i++)
+	for (volatile int64_t i = brood_args_int(args, 2); i < last; i++)
 		part += i;
-	return brood_value_add(brood_args_value(args, 0), part, NULL) < 0;
+	if (brood_value_add(brood_args_value(args, 0), part, &sum) < 0 ||
+	    brood_value_add(brood_args_value(args, 1), -1, &left) < 0)
+		return 1;
+	if (left == 0 && brood_value_get_int(brood_args_value(args, 0), &sum) == 0)
+		printf("%" PRId64 "\n", sum);
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
 	int n_jobs = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 8, failed = 0;
-	int64_t n = argc > 2 ? strtoll(argv[2], NULL, 10) : 100000000, sum;
+	int64_t n = argc > 2 ? strtoll(argv[2], NULL, 10) : 100000000;
+	bool leave = argc > 3 && strcmp(argv[3], "leave") == 0;
 	brood_process *jobs[64];
 	brood_segment *segment;
-	brood_value *total;
+	struct shared *shared;
 	brood_exit end;
 
-	if (n_jobs < 1 || n_jobs > 64 || brood_segment_new(sizeof(*total), NULL, &segment) < 0)
+	brood_init(); /* so that the end of main() waits for them */
+	if (n_jobs < 1 || n_jobs > 64 || brood_segment_new(sizeof(*shared), NULL, &segment) < 0)
 		return 2;
-	total = brood_segment_data(segment);
-	brood_value_init(total, 'q');
+	shared = brood_segment_data(segment);
+	brood_value_init(&shared->total, 'q');
+	brood_value_init(&shared->left, 'q');
+	brood_value_set_int(&shared->left, n_jobs);
 	for (int i = 0; i < n_jobs; i++)
 		if (brood_process_start(add,
-					BROOD_ARGS(total, i * n / n_jobs, (i + 1) * n / n_jobs),
+					BROOD_ARGS(&shared->total, &shared->left, i * n / n_jobs,
+						   (i + 1) * n / n_jobs),
 					NULL, &jobs[i]) < 0)
 			return 1;
 	for (int i = 0; i < n_jobs; i++) {
-		brood_process_join(jobs[i], BROOD_FOREVER, &end);
-		failed |= !brood_exit_ok(&end);
+		if (!leave) {
+			brood_process_join(jobs[i], BROOD_FOREVER, &end);
+			failed |= !brood_exit_ok(&end);
+		}
 		brood_process_unref(jobs[i]);
 	}
-	brood_value_get_int(total, &sum);
-	printf("%" PRId64 "\n", sum);
+	printf("main line: the end\n");
+	(void)fflush(stdout);
 	brood_segment_unref(segment);
 	return failed;
 }

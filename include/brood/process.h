@@ -356,6 +356,37 @@ BROOD_API int brood_set_forkserver_preload(void (*call)(void));
  * Safe:    threads, processes, signal handlers. */
 BROOD_API brood_start_method brood_get_start_method(void);
 
+/** The methods that there are, which on Linux are all.
+ * Returns: how many there are; up to `most` of them are in `ret_methods`, in the order of their numbers. Errors: none.
+ * Owns:    nothing.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API ssize_t brood_get_all_start_methods(brood_start_method *ret_methods, size_t most);
+
+/** What a method is called: Python's "fork", "spawn", "forkserver", and "default".
+ * Returns: a constant string; NULL: no method.
+ * Errors:  none but that.
+ * Owns:    nothing.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API const char *brood_start_method_name(brood_start_method method);
+
+/** The method of this name, for what configures a program.
+ * Returns: 0, and it in *ret_method. Errors: -EINVAL: there is none, or no name.
+ * Owns:    nothing.
+ * Safe:    threads, processes, signal handlers. */
+BROOD_API int brood_start_method_of(const char *name, brood_start_method *ret_method);
+
+/** Have spawn and the servers of forkserver run the program `path` in place of this one or brood-loader: a copy of it elsewhere, or, for functions in
+ * shared libraries, any program whose main() calls brood_init() first. It is started once, with its streams at /dev/null, to see that it does. A
+ * function that it has not is an error of the start, -ESTALE or -ENOENT "function". Early in main(), since it is the
+ * program's to say; forked children have it, too, and those of that program start it again. NULL takes it back.
+ * Returns: 0.
+ * Errors:  -ENOENT, -EACCES, -ENOEXEC, … it cannot be started; -ENOTSUP: it does not call brood_init(), within ten seconds, or has more rights than we; -EPROTO: it has
+ *          another libbrood, or another build of it; -EALREADY: a server is there, call brood_finish() first; -EINVAL: empty; -EPERM: from a process
+ *          that has not begun its own function; -ENOMEM, -EMFILE, …
+ * Owns:    nothing; `path` was copied, as it is from the root.
+ * Safe:    one thread, while no other starts processes; not in a signal handler. */
+BROOD_API int brood_set_executable(const char *path);
+
 /** For a program's main(), as the first thing: from now on exit(3) and returning from main() call brood_finish(). In a process that was
  * started by spawn or forkserver it runs the function, and does not return; what is wrong with such a start is said on stderr, and the
  * process ends with status 1. Libraries do not call it. Again is fine.

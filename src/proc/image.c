@@ -17,8 +17,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/fail.h"
 #include "child/spawn.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/socket.h"
 #include "proc/crash.h"
 #include "proc/order.h"
 #include "proc/server.h"
@@ -30,8 +34,32 @@
 static const char *const words[2][2] = { { VARIABLE "=3 loader", VARIABLE "=3" },
 					 { VARIABLE "=3 loader server", VARIABLE "=3 server" } };
 
-static _Atomic(bool) is_ready; /* this program calls brood_init() */
-static char given[24];         /* what the variable said */
+static const char probe_word[] = VARIABLE "=3 probe"; /* only say who you are */
+
+#define PATIENCE (10 * BROOD_SEC) /* until brood_init() says so */
+
+static _Atomic(bool) is_ready;    /* this program calls brood_init() */
+static char given[24];            /* what the variable said */
+static char executable[PATH_MAX]; /* that brood_set_executable() named; "": none */
+
+/* What a program that is probed says. */
+struct who {
+	char version[24];
+	struct bri_build_id library;
+};
+
+static int say_who(struct who *ret_who)
+{
+	struct bri_function self;
+	int r = bri_function_name((const void *)(uintptr_t)bri_image_choose, &self, NULL);
+
+	if (r < 0)
+		return r;
+	memset(ret_who, 0, sizeof(*ret_who));
+	snprintf(ret_who->version, sizeof(ret_who->version), "%s", brood_version());
+	ret_who->library = self.id;
+	return 0;
+}
 
 /* ---- in the parent */
 
@@ -64,7 +92,8 @@ static int choose_loader(const struct bri_function *function, struct bri_image *
 int bri_image_choose(const struct bri_function *function, struct bri_image *ret_image,
 		     brood_fail *fail)
 {
-	ret_image->is_self = atomic_load(&is_ready);
+	ret_image->is_self = executable[0] != '\0' || atomic_load(&is_ready);
+	memcpy(ret_image->path, executable, sizeof(executable));
 	return ret_image->is_self ? 0 : choose_loader(function, ret_image, fail);
 }
 
@@ -72,11 +101,11 @@ int bri_image_start(const struct bri_image *image, int channel, bool is_server, 
 		    brood_child **ret_child)
 {
 	const brood_pass pass = { .fd = channel, .as = BRI_CHANNEL };
+	const bool again = image->path[0] == '\0';
 	const char *const loader[] = { LOADER, image->library, NULL };
-	const char *const self[] = { program_invocation_name, NULL };
+	const char *const self[] = { again ? program_invocation_name : image->path, NULL };
 	const char *const edits[] = { words[is_server][image->is_self], NULL };
-	const brood_spawn_opts opts = { .executable =
-						image->is_self ? "/proc/self/exe" : image->path,
+	const brood_spawn_opts opts = { .executable = again ? "/proc/self/exe" : image->path,
 					.env_edits = edits,
 					.in = { .kind = BROOD_STDIO_NULL },
 					.pass = &pass,
@@ -88,6 +117,74 @@ int bri_image_start(const struct bri_image *image, int channel, bool is_server, 
 	return brood_spawn(image->is_self ? self : loader, &opts, ret_child);
 }
 
+/* ---- another program */
+
+/* Has it started once, to hear who it is. */
+static int probe(const char *path)
+{
+	bri_cleanup(bri_closep) int channel = -1, theirs = -1;
+	brood_pass pass = { .as = BRI_CHANNEL };
+	const char *const argv[] = { path, NULL }, *const edits[] = { probe_word, NULL };
+	const brood_spawn_opts opts = { .env_edits = edits,
+					.in = { .kind = BROOD_STDIO_NULL },
+					.out = { .kind = BROOD_STDIO_NULL },
+					.err = { .kind = BROOD_STDIO_NULL },
+					.pass = &pass,
+					.n_pass = 1 };
+	struct who ours, who;
+	brood_child *child;
+	int r = say_who(&ours);
+
+	if (r == 0)
+		r = bri_socketpair(&channel, &theirs);
+	if (r < 0)
+		return r;
+	pass.fd = theirs;
+	r = brood_spawn(argv, &opts, &child);
+	if (r < 0)
+		return r;
+	bri_closep(&theirs);
+	r = bri_wait_readable(channel, bri_deadline(PATIENCE));
+	if (r == 0)
+		r = bri_recv(channel, &who, sizeof(who), MSG_DONTWAIT);
+	(void)brood_child_stop(child, 0, NULL);
+	brood_child_free(child);
+	if (r == -EPIPE || r == -ETIMEDOUT)
+		return -ENOTSUP;
+	if (r == 0 && memcmp(&who, &ours, sizeof(who)) != 0)
+		return -EPROTO;
+	return r;
+}
+
+static bool has_server(struct bri_family *family)
+{
+	bool has;
+
+	pthread_mutex_lock(&family->server_lock);
+	has = family->server != NULL;
+	pthread_mutex_unlock(&family->server_lock);
+	return has;
+}
+
+int brood_set_executable(const char *path)
+{
+	char real[PATH_MAX] = "";
+	int r;
+
+	if (atomic_load(&bri_is_waiting))
+		return -EPERM;
+	if (path != NULL && realpath(path, real) == NULL)
+		return path[0] != '\0' ? -errno : -EINVAL;
+	if (bri_family() == NULL)
+		return -ENOMEM;
+	if (has_server(bri_family()))
+		return -EALREADY;
+	r = path != NULL ? probe(real) : 0;
+	if (r == 0)
+		memcpy(executable, real, sizeof(executable));
+	return r;
+}
+
 /* ---- in the new process */
 
 static bool is_given(bool is_server, bool is_self)
@@ -95,10 +192,15 @@ static bool is_given(bool is_server, bool is_self)
 	return strcmp(given, words[is_server][is_self] + sizeof(VARIABLE)) == 0;
 }
 
+static bool is_probed(void)
+{
+	return strcmp(given, probe_word + sizeof(VARIABLE)) == 0;
+}
+
 static bool is_known(void)
 {
-	return is_given(false, false) || is_given(false, true) || is_given(true, false) ||
-	       is_given(true, true);
+	return is_probed() || is_given(false, false) || is_given(false, true) ||
+	       is_given(true, false) || is_given(true, true);
 }
 
 /* The earlier, the fewer can have inherited it. */
@@ -166,6 +268,13 @@ void bri_image_begin(void)
 	if (wrong != NULL) {
 		dprintf(STDERR_FILENO, "brood: " VARIABLE " is set, and %s\n", wrong);
 		_exit(1);
+	}
+	if (is_probed()) {
+		struct who who;
+
+		if (say_who(&who) == 0)
+			(void)bri_send(BRI_CHANNEL, &who, sizeof(who));
+		_exit(0);
 	}
 	/* It is the loader that calls us there; and for crashes its path is not the parent's. */
 	if (is_given(false, true) || is_given(true, true))

@@ -1,7 +1,7 @@
 /* proc/image.h - a program of its own for a function: the start by exec
  *
- * The new process is this program again, if its main() called brood_init(), which there takes the order and
- * does not return; else brood-loader, which can have functions of shared libraries. BROOD_START has the number of
+ * The new process is this program again, if its main() called brood_init(), or the one that brood_set_executable() named, whose does: there
+ * that takes the order and does not return. Else it is brood-loader, which can have functions of shared libraries. BROOD_START has the number of
  * the channel's descriptor, and is taken out of the environment before anything else runs. */
 #ifndef PROC_IMAGE_H
 #define PROC_IMAGE_H
@@ -12,8 +12,8 @@
 
 /* The program that a function can be run in. */
 struct bri_image {
-	bool is_self;
-	char path[PATH_MAX];    /* of brood-loader */
+	bool is_self;           /* it calls brood_init() itself */
+	char path[PATH_MAX];    /* "": this program; else of the other one, or of brood-loader */
 	char library[PATH_MAX]; /* that it loads */
 };
 

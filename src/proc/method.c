@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <string.h>
 
 static _Atomic(int) chosen = BROOD_START_DEFAULT;
 
@@ -31,4 +32,29 @@ int brood_set_start_method(brood_start_method method, bool force)
 brood_start_method brood_get_start_method(void)
 {
 	return bri_method_set();
+}
+
+static const char *const names[] = { "default", "fork", "spawn", "forkserver" };
+
+ssize_t brood_get_all_start_methods(brood_start_method *ret_methods, size_t most)
+{
+	for (size_t i = 0; i < most && i < BROOD_START_FORKSERVER; i++)
+		ret_methods[i] = (brood_start_method)(BROOD_START_FORK + (int)i);
+	return BROOD_START_FORKSERVER;
+}
+
+const char *brood_start_method_name(brood_start_method method)
+{
+	return method >= BROOD_START_DEFAULT && method <= BROOD_START_FORKSERVER ? names[method] :
+										   NULL;
+}
+
+int brood_start_method_of(const char *name, brood_start_method *ret_method)
+{
+	for (int i = BROOD_START_DEFAULT; name != NULL && i <= BROOD_START_FORKSERVER; i++)
+		if (strcmp(name, names[i]) == 0) {
+			*ret_method = (brood_start_method)i;
+			return 0;
+		}
+	return -EINVAL;
 }

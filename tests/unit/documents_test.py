@@ -4,11 +4,14 @@
 All pieces between ```c and ``` of README.md and docs/from-python.md, the examples in the first comment of each public
 header (lines that a tab indents), and SYNOPSIS and EXAMPLE of each manual page of section 3, unless it only points to another.
 A piece is a whole file if a function begins at its left edge, else the inside of one. "…" stands for what a caller does then.
-All is C99, but for what has the macro BROOD_ARGS, which takes C11.
+All is C99, but for what has the macro BROOD_ARGS, which takes C11; and C++17 what is of brood.hpp, or between ```cpp and ```,
+by the compiler $CXX; without one it is left out.
 """
 import glob
+import multiprocessing
 import os
 import re
+import shlex
 import subprocess
 import sys
 import unittest
@@ -17,7 +20,8 @@ LIMIT = 60
 STANDARD = ''.join(f'#include <{name}.h>\n' for name in ('errno', 'poll', 'signal', 'stdio', 'stdlib', 'string', 'sys/mman',
                                                            'sys/wait', 'unistd'))
 FLAGS = ['-D_GNU_SOURCE', '-Wall', '-Wextra', '-Wpedantic', '-Werror', '-Wno-unused', '-Wno-missing-field-initializers',
-         '-fsyntax-only', '-x', 'c', '-']
+         '-fsyntax-only', '-']
+FACE = '#include <brood/brood.hpp>\n'
 
 
 def read(*path):
@@ -34,8 +38,12 @@ def names(pattern):
 
 def errors_of(source, where):
     source = f'#line 1 "{where}"\n{source}'
-    standard = '-std=c11' if 'BROOD_ARGS(' in source else '-std=c99'
-    run = subprocess.run(COMPILER + [standard, '-I', os.path.join(ROOT, 'include')] + FLAGS, input=source, stdout=subprocess.PIPE,
+    compiler, language = COMPILER, ['-x', 'c', '-std=c11' if 'BROOD_ARGS(' in source else '-std=c99']
+    if FACE in source:
+        compiler, language = CXX, ['-x', 'c++', '-std=c++17']
+        if not CXX:
+            return ''
+    run = subprocess.run(compiler + language + ['-I', os.path.join(ROOT, 'include')] + FLAGS, input=source, stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, timeout=LIMIT, check=False)
     return run.stdout if run.returncode else ''
 
@@ -50,8 +58,8 @@ def whole(piece, includes):
     return f'{STANDARD}{includes}{piece}'
 
 
-def fenced(text):
-    return re.findall(r'^```c\n(.*?)^```$', text, re.DOTALL | re.MULTILINE)
+def fenced(text, language='c'):
+    return re.findall(rf'^```{language}\n(.*?)^```$', text, re.DOTALL | re.MULTILINE)
 
 
 def of_header(text):
@@ -81,6 +89,9 @@ class DocumentsTest(unittest.TestCase):
 
     def test_a_mistake_is_found(self):
         good = 'brood_run_result ls;\nbrood_run(BROOD_ARGV("ls"), NULL, &ls);\n'
+        face = 'brood::run_result ls;\nbrood_run(brood::argv{ "ls" }, nullptr, ls.ret());\n'
+        for piece, right in ((face, True), (face.replace('.ret()', ''), not CXX)):
+            self.assertEqual(not errors_of(whole(piece, FACE), 'x.cpp'), right, piece)
         for piece, right in ((good, True), (good.replace('NULL, ', ''), False), (good.replace('_run(', '_ran('), False),
                              (good.replace(';', '', 1), False)):
             self.assertEqual(not errors_of(whole(piece, '#include <brood/brood.h>\n'), 'x.c'), right, piece)
@@ -91,6 +102,23 @@ class DocumentsTest(unittest.TestCase):
             self.assertTrue(pieces)
             for at, piece in enumerate(pieces):
                 self.compiles(whole(piece, '#include <brood/brood.h>\n'), f'{name}-{at + 1}.c')
+            for at, piece in enumerate(fenced(read(name), 'cpp')):
+                self.compiles(whole(piece, FACE), f'{name}-{at + 1}.cpp')
+
+    def test_each_name_of_the_module_is_there(self):
+        text = read('docs', 'from-python.md')
+        missing = [name for name in multiprocessing.__all__ if not re.search(rf'\b{name}\b', text)]
+        self.assertFalse(missing)
+        # What is said to be a function of brood is one.
+        headers = ''.join(read(name) for name in names('include/brood/*.h'))
+        told = set(re.findall(r'`(brood_\w+)\(', text))
+        self.assertTrue(told)
+        self.assertFalse([name for name in told if not re.search(rf'\b{name}\(', headers)])
+
+    def test_each_header_is_in_the_matrix(self):
+        rows = re.findall(r'^\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|$', read('docs', 'fork-and-signals.md'), re.MULTILINE)
+        told = re.findall(r'\(\.\./include/(brood/\w+\.h)\)', '\n'.join(rows))
+        self.assertEqual(sorted(told), [name[len('include/'):] for name in names('include/brood/*.h') if name != 'include/brood/brood.h'])
 
     def test_headers(self):
         with_examples = set()
@@ -106,6 +134,10 @@ class DocumentsTest(unittest.TestCase):
                 with_examples.add(os.path.basename(name))
                 include = name[len('include/'):]
                 self.compiles(whole(piece, f'#include <{include}>\n{given.get(include, "")}'), f'{include}-{at + 1}.c')
+        pieces = of_header(read('include', 'brood', 'brood.hpp'))
+        self.assertTrue(pieces)
+        for piece in pieces:
+            self.compiles(whole(piece, FACE), 'brood.hpp')
         self.assertTrue(with_examples >= {'spawn.h', 'popen.h', 'run.h', 'pipeline.h'}, with_examples)
 
     def test_manual(self):
@@ -128,5 +160,6 @@ class DocumentsTest(unittest.TestCase):
 
 if __name__ == '__main__':
     ROOT, *COMPILER = sys.argv[1:]
+    CXX = shlex.split(os.environ.get('CXX', ''))
     del sys.argv[1:]
     unittest.main(verbosity=2)

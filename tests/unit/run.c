@@ -74,11 +74,10 @@ void refused(const char *const argv[], const brood_spawn_opts *opts, int error, 
 	ck_assert_ptr_eq(child, untouched);
 }
 
-/* A copy of the program that another user can reach; the build may lie below a closed folder. */
-static const char *reachable_report(void)
+const char *copy_program(const char *path, const char *name)
 {
-	const char *copy = scratch_path("report-program");
-	int from = open(CHILD("report"), O_RDONLY | O_CLOEXEC);
+	const char *copy = scratch_path(name);
+	int from = open(path, O_RDONLY | O_CLOEXEC);
 	int to = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
 	ssize_t n;
 
@@ -100,7 +99,7 @@ brood_child *report_start(const brood_spawn_opts *opts, const char *const words[
 
 	if (opts != NULL && (opts->uid != NULL || opts->user != NULL) && opts->executable == NULL) {
 		mine = *opts;
-		mine.executable = reachable_report();
+		mine.executable = copy_program(CHILD("report"), "report-program");
 		opts = &mine;
 	}
 

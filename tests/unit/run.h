@@ -15,6 +15,9 @@
 #define add_for_both(tcase, test) tcase_add_loop_test(tcase, test, 0, 2)
 #define CONTAINED (_i != 0)
 
+/* A copy in the scratch folder, which other users can reach; the build may lie below a closed one. */
+const char *copy_program(const char *path, const char *name);
+
 /* Starts it; the test fails when that fails, and says why. */
 brood_child *start(const char *const argv[], const brood_spawn_opts *opts);
 
