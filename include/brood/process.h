@@ -43,7 +43,8 @@
  *          takes such locks. (The C library's own, malloc and stdio, are safe.)
  * End      Returning, exit(3) (glibc) and brood_process_leave() end the process in order: finalizers, its own children,
  *          stdout and stderr flushed; atexit(3) handlers that were registered before the fork do not run. Threads
- *          that the function began end with the process: join them. Other streams are not flushed: fclose(3) them.
+ *          that the function began end with the process: join them, there or in a brood_finalize() function. Other
+ *          streams are not flushed: fclose(3) them.
  * Failure  brood_process_fail(), and an argument that is not what it is asked for, print "Process NAME: …" to stderr, leave
  *          that as brood_process_failure() with the parent, and end the process with status 1. A crash leaves its signal
  *          in the exit record, and brood_process_backtrace(): for that the child, and nobody else, has handlers, where

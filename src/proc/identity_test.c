@@ -5,12 +5,13 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/unit/leak.h"
 #include "tests/unit/peers.h"
 
-static const char table[] =
+static const char forks[] =
 	/* clang-format off */
 	"fork before first use: main=0 depth=1 path=0 name=Process-0 parent=yes\n"
 	"fork before first use: main=0 depth=1 path=0 name=Process-0 parent=yes\n"
@@ -35,46 +36,171 @@ static const char table[] =
 	"fork of that: main=0 depth=1 path=0 name=Process-0 parent=yes\n";
 /* clang-format on */
 
+/* Children by each method, and theirs by each: fork, spawn and forkserver below each of them. */
+static const char methods[] =
+	/* clang-format off */
+	"main: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"fork: main=0 depth=1 path=1 name=Process-1 parent=yes\n"
+	"fork: main=0 depth=2 path=1:0 name=Process-1:0 parent=yes\n"
+	"fork: main=0 depth=2 path=1:0 name=Process-1:0 parent=yes\n"
+	"fork: main=0 depth=2 path=1:0 name=Process-1:0 parent=yes\n"
+	"fork: main=0 depth=2 path=1:0 name=Process-1:0 parent=yes\n"
+	"fork, fork: main=0 depth=2 path=1:1 name=Process-1:1 parent=yes\n"
+	"fork, spawn: main=0 depth=2 path=1:2 name=Process-1:2 parent=yes\n"
+	"fork, forkserver: main=0 depth=2 path=1:3 name=Process-1:3 parent=yes\n"
+	"spawn: main=0 depth=1 path=2 name=Process-2 parent=yes\n"
+	"spawn: main=0 depth=2 path=2:0 name=Process-2:0 parent=yes\n"
+	"spawn: main=0 depth=2 path=2:0 name=Process-2:0 parent=yes\n"
+	"spawn: main=0 depth=2 path=2:0 name=Process-2:0 parent=yes\n"
+	"spawn: main=0 depth=2 path=2:0 name=Process-2:0 parent=yes\n"
+	"spawn, fork: main=0 depth=2 path=2:1 name=Process-2:1 parent=yes\n"
+	"spawn, spawn: main=0 depth=2 path=2:2 name=Process-2:2 parent=yes\n"
+	"spawn, forkserver: main=0 depth=2 path=2:3 name=Process-2:3 parent=yes\n"
+	"forkserver: main=0 depth=1 path=3 name=Process-3 parent=yes\n"
+	"forkserver: main=0 depth=2 path=3:0 name=Process-3:0 parent=yes\n"
+	"forkserver: main=0 depth=2 path=3:0 name=Process-3:0 parent=yes\n"
+	"forkserver: main=0 depth=2 path=3:0 name=Process-3:0 parent=yes\n"
+	"forkserver: main=0 depth=2 path=3:0 name=Process-3:0 parent=yes\n"
+	"forkserver, fork: main=0 depth=2 path=3:1 name=Process-3:1 parent=yes\n"
+	"forkserver, spawn: main=0 depth=2 path=3:2 name=Process-3:2 parent=yes\n"
+	"forkserver, forkserver: main=0 depth=2 path=3:3 name=Process-3:3 parent=yes\n"
+	"main: main=1 depth=0 path= name=MainProcess parent=none\n";
+/* clang-format on */
+
 START_TEST(everybody_knows_who_he_is)
 {
+	static const struct {
+		const char *word, *table;
+	} families[] = { { "forks", forks }, { "methods", methods } };
 	int out = open_file("said", "");
-	brood_exit end = run(BROOD_ARGV(CHILD("family")),
+	brood_exit end = run(BROOD_ARGV(CHILD("family"), families[_i].word),
 			     &(brood_spawn_opts){ .out = { BROOD_STDIO_FD, .fd = out } });
 	char text[4096] = "";
 
 	ck_assert_int_ge(pread(out, text, sizeof(text) - 1, 0), 0);
 	close(out);
-	ck_assert_str_eq(text, table);
+	ck_assert_str_eq(text, families[_i].table);
 	ck_assert_int_eq(brood_exit_code(&end), 0);
 }
 END_TEST
 
+/* ---- several libbroods in one process */
+
+typedef int who_says(pid_t maker, char *buf, size_t size);
+
+static struct copy {
+	void *module;
+	who_says *who;
+	int (*start)(int method, who_says *other, int out);
+} a, b;
+
+static int said;
+
+static void load(struct copy *copy, const char *path)
+{
+	copy->module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	ck_assert_msg(copy->module != NULL, "%s", dlerror());
+	*(void **)&copy->who = dlsym(copy->module, "copy_who");
+	*(void **)&copy->start = dlsym(copy->module, "copy_start");
+}
+
+static void load_both(void)
+{
+	load(&a, CHILD("copy-a.so"));
+	load(&b, CHILD("copy-b.so"));
+	ck_assert(a.who != b.who);
+}
+
+/* What this process is to each. */
+static void note(const char *where, pid_t maker)
+{
+	char words[300];
+
+	a.who(maker, words, sizeof(words));
+	dprintf(said, "%s, a: %s\n", where, words);
+	b.who(maker, words, sizeof(words));
+	dprintf(said, "%s, b: %s\n", where, words);
+}
+
+static void note_late(void)
+{
+	load_both();
+	note("fork before they are loaded", getppid());
+}
+
+static void note_fork(void)
+{
+	note("fork", getppid());
+}
+
+static void note_clone(void)
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		note("raw clone", getppid());
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+
+static const char copies[] =
+	/* clang-format off */
+	"fork before they are loaded, a: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"fork before they are loaded, b: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"loaded, a: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"loaded, b: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"fork, a: main=0 depth=1 path=0 name=Process-0 parent=yes\n"
+	"fork, b: main=0 depth=1 path=0 name=Process-0 parent=yes\n"
+	"raw clone, a: main=0 depth=1 path=0 name=Process-0 parent=yes\n"
+	"raw clone, b: main=0 depth=1 path=0 name=Process-0 parent=yes\n"
+	/* A child of the one is to the other a fork by somebody. */
+	"main=0 depth=1 path=1 name=Process-1 parent=yes\n"
+	"main=0 depth=1 path=0 name=Process-0 parent=yes\n"
+	"main=0 depth=1 path=1 name=Process-1 parent=yes\n"
+	"main=0 depth=1 path=0 name=Process-0 parent=yes\n"
+	/* Closing forgets nothing, as often as it is done. */
+	"closed 0 times, a: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"closed 0 times, b: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"main=0 depth=1 path=2 name=Process-2 parent=yes\n"
+	"main=0 depth=1 path=0 name=Process-0 parent=yes\n"
+	"closed 1 times, a: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"closed 1 times, b: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"main=0 depth=1 path=3 name=Process-3 parent=yes\n"
+	"main=0 depth=1 path=0 name=Process-0 parent=yes\n"
+	"closed 2 times, a: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"closed 2 times, b: main=1 depth=0 path= name=MainProcess parent=none\n"
+	"main=0 depth=1 path=4 name=Process-4 parent=yes\n"
+	"main=0 depth=1 path=0 name=Process-0 parent=yes\n";
+/* clang-format on */
+
 START_TEST(two_copies_in_one_process)
 {
-	int (*is_main[2])(void), (*start_one[2])(int (*)(void));
-	void *copies[2];
+	char text[4096] = "", where[32];
 
-	for (int i = 0; i < 2; i++) {
-		copies[i] = dlopen(i == 0 ? CHILD("copy-a.so") : CHILD("copy-b.so"),
-				   RTLD_NOW | RTLD_LOCAL);
-		ck_assert_msg(copies[i] != NULL, "%s", dlerror());
-		*(void **)&is_main[i] = dlsym(copies[i], "copy_is_main");
-		*(void **)&start_one[i] = dlsym(copies[i], "copy_start");
+	said = open_file("said", "");
+	in_fork(note_late);
+	load_both();
+	note("loaded", 0);
+	in_fork(note_fork);
+	note_clone();
+	ck_assert_int_eq(a.start(BROOD_START_FORK, b.who, said), 0);
+	ck_assert_int_eq(b.start(BROOD_START_FORK, a.who, said), 0);
+	for (int i = 0; i < 3; i++) {
+		snprintf(where, sizeof(where), "closed %d times", i);
+		note(where, 0);
+		ck_assert_int_eq(a.start(BROOD_START_FORK, b.who, said), 0);
+		dlclose(a.module);
+		dlclose(b.module);
+		load_both();
 	}
-	ck_assert(is_main[0] != is_main[1]);
-	/* Each was loaded here, so that this process is the main one to both; and no child is to either. */
-	ck_assert_int_eq(is_main[0](), 1);
-	ck_assert_int_eq(is_main[1](), 1);
-	ck_assert_int_eq(start_one[0](is_main[1]), 0);
-	ck_assert_int_eq(start_one[1](is_main[0]), 0);
-	ck_assert_int_eq(is_main[0](), 1);
-	/* Closing forgets nothing. */
-	dlclose(copies[0]);
-	copies[0] = dlopen(CHILD("copy-a.so"), RTLD_NOW | RTLD_LOCAL);
-	ck_assert_ptr_eq(dlsym(copies[0], "copy_is_main"), *(void **)&is_main[0]);
-	ck_assert_int_eq(is_main[0](), 1);
-	dlclose(copies[0]);
-	dlclose(copies[1]);
+	/* No other program has this copy, and brood-loader does not get at what nobody else sees. */
+	ck_assert_int_lt(a.start(BROOD_START_SPAWN, b.who, said), 0);
+	ck_assert_int_lt(b.start(BROOD_START_FORKSERVER, a.who, said), 0);
+	ck_assert_int_ge(pread(said, text, sizeof(text) - 1, 0), 0);
+	ck_assert_str_eq(text, copies);
+	close(said);
 }
 END_TEST
 
@@ -173,7 +299,7 @@ int main(void)
 	Suite *suite = suite_create("proc/identity");
 	TCase *identity = leak_case(suite, "identity", 60);
 
-	tcase_add_test(identity, everybody_knows_who_he_is);
+	tcase_add_loop_test(identity, everybody_knows_who_he_is, 0, 2);
 	tcase_add_test(identity, two_copies_in_one_process);
 	tcase_add_test(identity, grandchildren_see_an_ancestor_go);
 	tcase_add_test(identity, depth_has_an_end);

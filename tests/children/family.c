@@ -1,9 +1,8 @@
-/* family - who each process of a family believes to be, one line for each
+/* family forks|methods|worker - who each process of a family believes to be, a line for each: "WHO: ", and what who.h says
  *
- *	WHO: main=0|1 depth=N path=P name=NAME parent=none|yes|no
- *
- * parent: yes, if its pid is that of the process that made it. With the word "worker" it is a program that another one
- * exec'ed, and says nothing else. */
+ *	forks    of all kinds, and children by fork
+ *	methods  children by each method, and theirs by each
+ *	worker   a program that another one exec'ed, and nothing else */
 #include <brood/process.h>
 
 #include <errno.h>
@@ -15,23 +14,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "who.h"
+
 static void say(const char *who, pid_t maker)
 {
-	brood_process *parent = brood_parent_process(), *self = brood_current_process();
-	char path[64] = "?", name[BROOD_PROCESS_NAME_MOST + 1] = "?", line[300];
-	const char *known = "none";
+	char words[300], line[400];
 	int n;
 
-	if (self != NULL) {
-		brood_process_path(self, path, sizeof(path));
-		brood_process_name(self, name, sizeof(name));
-	}
-	if (parent != NULL)
-		known = brood_process_pid(parent) == maker && brood_process_is_alive(parent) == 1 ?
-				"yes" :
-				"no";
-	n = snprintf(line, sizeof(line), "%s: main=%d depth=%d path=%s name=%s parent=%s\n", who,
-		     brood_is_main(), brood_process_depth(self), path, name, known);
+	who_am_i(maker, words, sizeof(words));
+	n = snprintf(line, sizeof(line), "%s: %s\n", who, words);
 	if (write(1, line, (size_t)n) != n)
 		_exit(3);
 }
@@ -140,9 +131,66 @@ static void start_in_fork(void)
 	waitpid(pid, NULL, 0);
 }
 
+/* ---- by each method */
+
+static const char *const methods[] = { "fork", "spawn", "forkserver" };
+
+static void start_by(int method, brood_process_target *target, const brood_object *args)
+{
+	const brood_process_opts opts = { .method =
+						  (brood_start_method)(BROOD_START_FORK + method) };
+	brood_process *p;
+	brood_exit end;
+
+	if (brood_process_start(target, args, &opts, &p) < 0)
+		exit(4);
+	brood_process_join(p, BROOD_FOREVER, &end);
+	brood_process_unref(p);
+	if (brood_exit_code(&end) != 0)
+		exit(5);
+}
+
+static int be_below(const brood_args *args)
+{
+	say(brood_args_str(args, 0), (pid_t)brood_args_int(args, 1));
+	return brood_process_pid(brood_main_process()) == brood_args_int(args, 2) &&
+			       brood_process_is_alive(brood_main_process()) == 1 ?
+		       0 :
+		       5;
+}
+
+static int be_between(const brood_args *args)
+{
+	const char *own = brood_args_str(args, 0);
+	char who[64];
+	int r = be_below(args);
+
+	in_fork(own, false);
+	in_fork(own, true);
+	for (int i = 0; i < 3; i++) {
+		snprintf(who, sizeof(who), "%s, %s", own, methods[i]);
+		start_by(i, be_below, BROOD_ARGS(who, getpid(), brood_args_int(args, 2)));
+	}
+	return r;
+}
+
+static int start_by_each(void)
+{
+	say("main", 0);
+	for (int i = 0; i < 3; i++)
+		start_by(i, be_between, BROOD_ARGS(methods[i], getpid(), getpid()));
+	say("main", 0);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc > 1) {
+	/* What runs again to be a child has no words. */
+	if (argc < 2 || strcmp(argv[1], "methods") == 0) {
+		brood_init();
+		return argc < 2 ? 7 : start_by_each();
+	}
+	if (strcmp(argv[1], "worker") == 0) {
 		say("worker", 0);
 		return 0;
 	}

@@ -6,15 +6,19 @@
 #include <string.h>
 #include <unistd.h>
 
-__attribute__((visibility("default"))) int guest_run(int method, int depth, char *buf, size_t size);
+#include "who.h"
 
-/* Tells who it is, from the innermost on: "0/MAIN/DEPTH/PATH/IS_PARENT;" */
+__attribute__((visibility("default"))) int guest_run(int method, int depth, char *buf, size_t size);
+__attribute__((visibility("default"))) int guest_who(pid_t maker, char *buf, size_t size);
+__attribute__((visibility("default"))) brood_process_target guest_seven;
+
+/* Tells who it is, a line for each, from the innermost on. */
 static int tell(const brood_args *args)
 {
 	brood_queue *queue = brood_args_queue(args, 0);
 	int method = (int)brood_args_int(args, 1), deeper = (int)brood_args_int(args, 2);
-	brood_process *self = brood_current_process(), *p;
-	char path[200], line[256];
+	char line[400];
+	brood_process *p;
 	brood_exit end = { .kind = BROOD_EXITED };
 
 	if (deeper > 0) {
@@ -27,12 +31,21 @@ static int tell(const brood_args *args)
 			return 101;
 		brood_process_unref(p);
 	}
-	brood_process_path(self, path, sizeof(path));
-	snprintf(line, sizeof(line), "%d/%d/%s/%d;", brood_is_main(), brood_process_depth(self),
-		 path, brood_process_pid(brood_parent_process()) == brood_args_int(args, 3));
+	who_am_i((pid_t)brood_args_int(args, 3), line, sizeof(line) - 1);
+	strcat(line, "\n");
 	if (brood_queue_put(queue, line, strlen(line), 0) < 0)
 		return 102;
 	return brood_exit_code(&end) + 1;
+}
+
+int guest_seven(const brood_args *args)
+{
+	return brood_args_int(args, 0) == 7 && brood_current_process() != NULL ? 7 : 1;
+}
+
+int guest_who(pid_t maker, char *buf, size_t size)
+{
+	return who_am_i(maker, buf, size);
 }
 
 /* Starts a function, and that others `depth` deep. Returns how many have ended well, with all that they said in `buf`; or a

@@ -4,7 +4,7 @@
  *
  * What cannot be done here: to look at a process before it is started, to start it twice, and to read its sentinel or set
  * its daemon flag at the wrong time (A02, A04, A11), since a handle is of one that was started. join() without an end says
- * -ETIMEDOUT instead of nothing. Of A15 the threads: C has no list of them, and the function joins its own. A17 is of
+ * -ETIMEDOUT instead of nothing. A15: C has no list of threads, so the function joins its own, or a finalizer does. A17 is of
  * forkserver, all others of each start method. */
 #include <brood/process.h>
 #include <brood/queue.h>
@@ -17,8 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/unit/leak.h"
-#include "tests/unit/peers.h"
+#include "tests/unit/methods.h"
 
 #define AT_ONCE_NS (10 * BROOD_SEC)
 
@@ -32,24 +31,9 @@ static struct shared {
 	pid_t pid, parent;
 } * s;
 
-FIXTURES_OF_METHODS(s);
-
-static brood_process *start_it(brood_process_target *target, const brood_object *args,
-			       const brood_process_opts *opts)
+static void make(void)
 {
-	brood_process *p;
-
-	must(brood_process_start(target, args, opts, &p) == 0);
-	return p;
-}
-
-static int end_of(brood_process *p)
-{
-	brood_exit end;
-
-	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
-	brood_process_unref(p);
-	return brood_exit_code(&end);
+	s = share_far(sizeof(*s));
 }
 
 static bool is_active(const brood_process *p)
@@ -300,20 +284,38 @@ static void *set_late(void *unused)
 	return unused;
 }
 
-static int have_a_thread(const brood_args *args)
+static void *sleep_on(void *unused)
 {
-	pthread_t thread;
-
-	(void)args;
-	must(pthread_create(&thread, NULL, set_late, NULL) == 0);
-	return pthread_join(thread, NULL);
+	sleep(100);
+	return unused;
 }
 
-/* A15 (_TestProcess.test_wait_for_threads) */
+static void join_it(void *thread)
+{
+	must(pthread_join(*(pthread_t *)thread, NULL) == 0);
+}
+
+/* The one is waited for, where it says so; the other is a daemon. */
+static int have_threads(const brood_args *args)
+{
+	static pthread_t thread, daemon;
+
+	must(pthread_create(&thread, NULL, set_late, NULL) == 0);
+	must(pthread_create(&daemon, NULL, sleep_on, NULL) == 0);
+	if (brood_args_bool(args, 0))
+		return brood_finalize(0, join_it, &thread);
+	join_it(&thread);
+	return 0;
+}
+
+/* A15 (_TestProcess.test_wait_for_threads): in the function, and in a finalizer */
 START_TEST(a15_threads)
 {
-	ck_assert_int_eq(end_of(start_it(have_a_thread, BROOD_NO_ARGS, NULL)), 0);
+	int64_t began = brood_now();
+
+	ck_assert_int_eq(end_of(start_it(have_threads, BROOD_ARGS(_i == 1), NULL)), 0);
 	ck_assert_int_eq(s->here, 1);
+	ck_assert(brood_now() - began < AT_ONCE_NS);
 }
 END_TEST
 
@@ -400,7 +402,7 @@ START_TEST(a19_exit)
 }
 END_TEST
 
-/* A process in a process in … `mixed`: by the method of the other depth, so that each has one of the other as parent. */
+/* A process in a process in … `mixed`: each by another method than its parent. */
 static int put_and_start(const brood_args *args)
 {
 	brood_queue *queue = brood_args_queue(args, 0);
@@ -414,7 +416,7 @@ static int put_and_start(const brood_args *args)
 	if (depth == 0)
 		return 0;
 	if (mixed)
-		opts.method = depth % 2 != 0 ? BROOD_START_SPAWN : BROOD_START_FORK;
+		opts.method = (brood_start_method)(BROOD_START_FORK + depth % 3);
 	must(brood_process_start(put_and_start, BROOD_ARGS(queue, depth - 1, mixed), &opts, &p) ==
 	     0);
 	must(brood_process_join(p, PATIENCE_NS, NULL) == 0);
@@ -448,7 +450,7 @@ END_TEST
 /* A20 (TestStartMethod.test_mixed_startmethod) */
 START_TEST(a20_mixed)
 {
-	ck_nested(4, true);
+	ck_nested(7, true);
 }
 END_TEST
 
@@ -474,37 +476,43 @@ START_TEST(a21_set_get)
 }
 END_TEST
 
-/* A22 (TestNoForkBomb): the program has no brood_init(), and starts a process by spawn. */
+/* A22 (TestNoForkBomb): the program has no brood_init(), and starts a process that would need it. */
 START_TEST(a22_no_bomb)
 {
-	static const char *const ways[] = { "never", "first" };
-	char text[512];
+	static const char *const methods[] = { [BROOD_START_FORK] = "fork",
+					       [BROOD_START_SPAWN] = "spawn",
+					       [BROOD_START_FORKSERVER] = "forkserver" };
+	const brood_start_method method = brood_get_start_method();
 
 	for (int i = 0; i < 2; i++) {
+		const char *const way = i == 0 ? "never" : "first";
 		int file = open_file("bomb", "");
 		brood_spawn_opts opts = { .out = { .kind = BROOD_STDIO_FD, .fd = file },
 					  .err = { .kind = BROOD_STDIO_FD, .fd = file } };
-		brood_exit end = run(BROOD_ARGV(CHILD("bomb"), ways[i]), &opts);
+		brood_exit end = run(BROOD_ARGV(CHILD("bomb"), methods[method], way), &opts);
+		const bool runs = method == BROOD_START_FORK || i == 1;
+		char text[512];
 		ssize_t n = pread(file, text, sizeof(text) - 1, 0);
 
 		ck_assert_int_ge(n, 0);
 		text[n] = '\0';
 		close(file);
-		ck_assert_msg(brood_exit_code(&end) == (i == 1 ? 0 : 1), "%s: %d", ways[i],
+		ck_assert_msg(brood_exit_code(&end) == (runs ? 0 : 1), "%s: %d", way,
 			      brood_exit_code(&end));
-		if (i == 1)
+		if (runs) {
 			ck_assert_str_eq(text, "main\nfunction\n");
-		else
-			ck_assert_ptr_nonnull(strstr(text, "brood_init() first"));
+			continue;
+		}
+		ck_assert_ptr_eq(strstr(text, "main\n"), text);
+		ck_assert_ptr_null(strstr(text + 1, "main\n"));
+		ck_assert_ptr_null(strstr(text, "function\n"));
+		ck_assert_ptr_nonnull(strstr(text, "brood_init() first"));
 	}
 }
 END_TEST
 
-static void add_tests(Suite *suite, const char *name, void (*make)(void))
+static void add_tests(TCase *process, brood_start_method method)
 {
-	TCase *process = leak_case(suite, name, 60);
-
-	tcase_add_checked_fixture(process, make, unmake);
 	tcase_add_test(process, a01_current);
 	tcase_add_test(process, a02_process);
 	tcase_add_test(process, a03_args);
@@ -516,14 +524,14 @@ static void add_tests(Suite *suite, const char *name, void (*make)(void))
 	tcase_add_test(process, a11_sentinel);
 	tcase_add_test(process, a12_close);
 	tcase_add_test(process, a13_many);
-	tcase_add_test(process, a15_threads);
+	tcase_add_loop_test(process, a15_threads, 0, 2);
 	tcase_add_test(process, a18_stderr);
 	tcase_add_test(process, a19_exit);
 	tcase_add_test(process, a20_nested);
 	tcase_add_test(process, a20_mixed);
 	tcase_add_test(process, a21_set_get);
 	tcase_add_test(process, a22_no_bomb);
-	if (make == make_for_forkserver) {
+	if (method == BROOD_START_FORKSERVER) {
 		tcase_add_test(process, a17_sigint);
 		tcase_add_test(process, a17_sigkill);
 	}
@@ -535,8 +543,6 @@ int main(void)
 
 	s = reach(sizeof(*s));
 	brood_init();
-	add_tests(suite, "fork", make_for_fork);
-	add_tests(suite, "spawn", make_for_spawn);
-	add_tests(suite, "forkserver", make_for_forkserver);
+	add_for_each_method(suite, make, unshare_far, add_tests);
 	return leak_run(suite);
 }

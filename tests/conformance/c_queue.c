@@ -3,6 +3,8 @@
  * Each case is one of those of CPython 3.13's test suite (its class and method in brackets), or of its issues, in
  * brood's words: Empty and Full are -ETIMEDOUT here, ValueError of a closed queue is -EPIPE.
  *
+ * Where two processes have to do with the queue it is an argument, and the other one started by each method.
+ *
  * Left out: what is about the feeder thread and pickling, which are not here. CPython gives get() and
  * put() a time-out that does not count unless they block; here there is one number for both. */
 #include <brood/queue.h>
@@ -11,8 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/unit/leak.h"
-#include "tests/unit/peers.h"
+#include "tests/unit/methods.h"
 
 #define AT_ONCE_NS (10 * BROOD_SEC)
 #define SHORT_NS (35 * BROOD_MSEC)
@@ -26,13 +27,30 @@ static struct shared {
 
 static void make(void)
 {
-	s = share(sizeof(*s));
+	s = share_far(sizeof(*s));
 	ck_assert_int_eq(brood_queue_new(NULL, &q), 0);
+}
+
+static void drop(void)
+{
+	q = brood_queue_unref(q);
 }
 
 static void end(void)
 {
-	q = brood_queue_unref(q);
+	drop();
+	unshare_far();
+}
+
+/* Starts it, with the queue to be its own. */
+static brood_process *start_with_queue(brood_process_target *target)
+{
+	return start_it(target, BROOD_ARGS(q), NULL);
+}
+
+static void take_queue(const brood_args *args)
+{
+	q = brood_args_queue(args, 0);
 }
 
 static int put(int number, int64_t timeout_ns)
@@ -59,23 +77,24 @@ static int get(int64_t timeout_ns)
 		ck_assert(took_ >= (at_least) && took_ < (at_most)); \
 	} while (0)
 
-static void drain_at_a_sign(void *unused)
+static int drain_at_a_sign(const brood_args *args)
 {
-	(void)unused;
+	take_queue(args);
 	await(&s->go);
 	for (int i = 1; i <= 6; i++)
 		must(get(PATIENCE_NS) == i);
 	raise_flag(&s->there);
+	return 0;
 }
 
 /* C01 (_TestQueue.test_put) */
 START_TEST(c01_put)
 {
-	pid_t pid;
+	brood_process *p;
 
-	end();
+	drop();
 	ck_assert_int_eq(brood_queue_new(&(brood_queue_opts){ .items = 6 }, &q), 0);
-	pid = peer(drain_at_a_sign, NULL);
+	p = start_with_queue(drain_at_a_sign);
 	ck_assert_int_eq(brood_queue_empty(q), 1);
 	ck_assert_int_eq(brood_queue_full(q), 0);
 	ck_assert_int_eq(put(1, BROOD_FOREVER), 0);
@@ -94,23 +113,24 @@ START_TEST(c01_put)
 	await(&s->there);
 	ck_assert_int_eq(brood_queue_empty(q), 1);
 	ck_assert_int_eq(brood_queue_full(q), 0);
-	ck_finishes(pid);
+	ck_assert_int_eq(end_of(p), 0);
 }
 END_TEST
 
-static void put_four(void *unused)
+static int put_four(const brood_args *args)
 {
-	(void)unused;
+	take_queue(args);
 	await(&s->go);
 	for (int i = 2; i <= 5; i++)
 		must(put(i, 0) == 0);
 	raise_flag(&s->there);
+	return 0;
 }
 
 /* C02 (_TestQueue.test_get) */
 START_TEST(c02_get)
 {
-	pid_t pid = peer(put_four, NULL);
+	brood_process *p = start_with_queue(put_four);
 
 	ck_assert_int_eq(brood_queue_empty(q), 1);
 	raise_flag(&s->go);
@@ -125,7 +145,7 @@ START_TEST(c02_get)
 	ck_times_out(get(-BROOD_SEC), 0, AT_ONCE_NS);
 	ck_times_out(get(SHORT_NS), SHORT_NS, AT_ONCE_NS);
 	ck_times_out(get(LONG_NS), LONG_NS, AT_ONCE_NS);
-	ck_finishes(pid);
+	ck_assert_int_eq(end_of(p), 0);
 }
 END_TEST
 
@@ -144,11 +164,11 @@ START_TEST(c04_qsize)
 }
 END_TEST
 
-static void work(void *unused)
+static int work(const brood_args *args)
 {
 	int number;
 
-	(void)unused;
+	take_queue(args);
 	while ((number = get(PATIENCE_NS)) != -1) { /* None, for CPython's workers */
 		must(number >= 0);
 		nap_ms(10);
@@ -156,15 +176,16 @@ static void work(void *unused)
 		must(brood_queue_task_done(q) == 0);
 	}
 	must(brood_queue_task_done(q) == 0);
+	return 0;
 }
 
 /* C05 (_TestQueue.test_task_done) */
 START_TEST(c05_task_done)
 {
-	pid_t pids[4];
+	brood_process *workers[4];
 
 	for (int i = 0; i < 4; i++)
-		pids[i] = peer(work, NULL);
+		workers[i] = start_with_queue(work);
 	for (int i = 0; i < 10; i++)
 		put(i, 0);
 	ck_assert_int_eq(brood_queue_join(q, PATIENCE_NS), 0);
@@ -172,7 +193,7 @@ START_TEST(c05_task_done)
 	for (int i = 0; i < 4; i++)
 		put(-1, 0);
 	for (int i = 0; i < 4; i++)
-		ck_finishes(pids[i]);
+		ck_assert_int_eq(end_of(workers[i]), 0);
 	ck_assert_int_eq(brood_queue_join(q, 0), 0);
 	ck_assert_int_eq(brood_queue_task_done(q), -EINVAL);
 }
@@ -208,17 +229,18 @@ START_TEST(c09_closed_empty)
 }
 END_TEST
 
-static void put_one(void *unused)
+static int put_one(const brood_args *args)
 {
-	(void)unused;
+	take_queue(args);
 	must(put(7, 0) == 0);
+	return 0;
 }
 
 /* C10 (TestSimpleQueue.test_empty, test_close) */
 START_TEST(c10_simple)
 {
 	ck_assert_int_eq(brood_queue_empty(q), 1);
-	ck_finishes(peer(put_one, NULL));
+	ck_assert_int_eq(end_of(start_with_queue(put_one)), 0);
 	ck_assert_int_eq(brood_queue_empty(q), 0);
 	ck_assert_int_eq(get(0), 7);
 	ck_assert_int_eq(brood_queue_empty(q), 1);
@@ -229,26 +251,27 @@ END_TEST
 
 static char large[200000];
 
-static void put_large(void *unused)
+static int put_large(const brood_args *args)
 {
-	(void)unused;
+	take_queue(args);
 	memset(large, 'x', sizeof(large));
 	must(brood_queue_put(q, large, sizeof(large), 0) == 0);
+	return 0;
 }
 
 /* C11 ("Joining processes that use queues"): the putter ends first, and the message stays. */
 START_TEST(c11_join_before_get)
 {
-	ck_finishes(peer(put_large, NULL));
+	ck_assert_int_eq(end_of(start_with_queue(put_large)), 0);
 	ck_assert_int_eq(brood_queue_get(q, large, sizeof(large), 0), sizeof(large));
 	ck_assert_int_eq(large[0], 'x');
 	ck_assert_int_eq(large[sizeof(large) - 1], 'x');
 }
 END_TEST
 
-static void put_on_and_on(void *unused)
+static int put_on_and_on(const brood_args *args)
 {
-	(void)unused;
+	take_queue(args);
 	for (;;) {
 		memset(large, ++s->number, 5000);
 		must(brood_queue_put(q, large, 5000, PATIENCE_NS) == 0);
@@ -262,11 +285,12 @@ START_TEST(c12_killed_putter)
 	ssize_t n;
 
 	for (int round = 0; round < 50; round++) {
-		pid_t pid = peer(put_on_and_on, NULL);
+		brood_process *p = start_with_queue(put_on_and_on);
 
 		for (int i = 0; i < 3; i++)
 			ck_assert_int_eq(brood_queue_get(q, buf, sizeof(buf), PATIENCE_NS), 5000);
-		finish_off(pid);
+		ck_assert_int_eq(brood_process_kill(p), 0);
+		ck_assert_int_eq(end_of(p), -SIGKILL);
 		while ((n = brood_queue_get(q, buf, sizeof(buf), 0)) >= 0) {
 			ck_assert_int_eq(n, 5000);
 			ck_assert_int_eq(memcmp(buf, buf + 1, sizeof(buf) - 1), 0);
@@ -291,22 +315,31 @@ START_TEST(c13_put_is_seen)
 }
 END_TEST
 
+/* Where another process puts or gets. */
+static void add_shared(TCase *queue, brood_start_method method)
+{
+	(void)method;
+	tcase_add_test(queue, c01_put);
+	tcase_add_test(queue, c02_get);
+	tcase_add_test(queue, c05_task_done);
+	tcase_add_test(queue, c10_simple);
+	tcase_add_test(queue, c11_join_before_get);
+	tcase_add_test(queue, c12_killed_putter);
+}
+
 int main(void)
 {
 	Suite *suite = suite_create("conformance/queue");
 	TCase *queue = leak_case(suite, "queue", 60);
 
+	s = reach(sizeof(*s));
+	brood_init();
 	tcase_add_checked_fixture(queue, make, end);
-	tcase_add_test(queue, c01_put);
-	tcase_add_test(queue, c02_get);
 	tcase_add_test(queue, c04_qsize);
-	tcase_add_test(queue, c05_task_done);
 	tcase_add_test(queue, c06_timeout);
 	tcase_add_test(queue, c08_closed_put_get);
 	tcase_add_test(queue, c09_closed_empty);
-	tcase_add_test(queue, c10_simple);
-	tcase_add_test(queue, c11_join_before_get);
-	tcase_add_test(queue, c12_killed_putter);
 	tcase_add_test(queue, c13_put_is_seen);
+	add_for_each_method(suite, make, end, add_shared);
 	return leak_run(suite);
 }

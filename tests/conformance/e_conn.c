@@ -2,10 +2,11 @@
  *
  * Each case is one of those of CPython 3.13's test suite (its class and method in brackets), in brood's
  * words: EOFError is -EPIPE here, BufferTooShort -EMSGSIZE with the message left where it is, and
- * AuthenticationError -EACCES, or -EPROTO where no handshake was seen.
+ * AuthenticationError -EACCES, or -EPROTO where no handshake was seen. Where another process is at the other end it
+ * is started by each method.
  *
  * Left out: objects that are pickled (the bytes are what is sent here); E04 and E06, of Windows and of
- * connections as arguments of a process; E13, the answers to single challenges, which is a matter of pure functions
+ * connections that are sent (here they are arguments of a process); E13, the answers to single challenges, which is a matter of pure functions
  * (src/wire/auth_test.c). An offset is not a parameter: a pointer and a length say the same, and what lies beyond
  * cannot be seen, but a length that no memory has is refused. */
 #include <brood/listener.h>
@@ -18,8 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/unit/leak.h"
-#include "tests/unit/peers.h"
+#include "tests/unit/methods.h"
 
 #define KEY .authkey = "hello", .authkey_size = 5
 #define SHORT_NS (82 * BROOD_MSEC)
@@ -56,20 +56,21 @@ static void ck_hears(brood_conn *conn, const char *text)
 	ck_assert_str_eq(word, text);
 }
 
-static void echo(void *arg)
+static int echo(const brood_args *args)
 {
 	void *data;
 	size_t size;
 	int r;
 
-	(void)arg;
-	here = brood_conn_free(here);
+	here = brood_conn_free(here); /* a fork has a copy */
+	there = brood_args_conn(args, 0);
 	while ((r = brood_conn_recv_bytes(there, PATIENCE_NS, &data, &size)) == 0 && size > 0) {
 		must(brood_conn_send_bytes(there, data, size, PATIENCE_NS) == 0);
 		free(data);
 	}
 	must(r == 0);
 	free(data);
+	return 0;
 }
 
 /* [_TestConnection.test_connection] */
@@ -79,11 +80,11 @@ START_TEST(e01_an_echo)
 	int64_t began;
 	void *back;
 	size_t size;
-	pid_t pid;
+	brood_process *p;
 
 	ck_assert_ptr_nonnull(large);
 	make();
-	pid = peer(echo, NULL);
+	p = start_it(echo, BROOD_ARGS(there), NULL);
 	there = brood_conn_free(there);
 	say(here, "hello");
 	ck_hears(here, "hello");
@@ -118,7 +119,7 @@ START_TEST(e01_an_echo)
 	free(back);
 	free(large);
 	say(here, "");
-	ck_finishes(pid);
+	ck_assert_int_eq(end_of(p), 0);
 	ck_assert_int_eq(brood_conn_poll(here, 0), 0);
 	ck_assert_int_eq(brood_conn_recv_into(here, buffer, sizeof(buffer), BROOD_FOREVER), -EPIPE);
 	ck_assert_int_eq(brood_conn_recv_into(here, buffer, sizeof(buffer), 0), -EPIPE);
@@ -168,14 +169,13 @@ START_TEST(e03_parts_of_a_message)
 }
 END_TEST
 
-static void write_to_what_comes(void *arg)
+static int write_to_what_comes(const brood_args *args)
 {
-	int fd = brood_conn_recv_fd(there, PATIENCE_NS);
+	int fd = brood_conn_recv_fd(brood_args_conn(args, 0), PATIENCE_NS);
 
-	(void)arg;
 	must(fd >= 0);
 	must(write(fd, "foo", 3) == 3);
-	must(close(fd) == 0);
+	return close(fd);
 }
 
 /* [_TestConnection.test_fd_transfer, test_large_fd_transfer, test_missing_fd_transfer] */
@@ -183,13 +183,13 @@ START_TEST(e05_a_file_for_a_child)
 {
 	int low = open_file("given", ""), fd = _i == 0 ? low : fcntl(low, F_DUPFD_CLOEXEC, 300);
 	char text[8] = "";
-	pid_t pid;
+	brood_process *p;
 
 	make();
 	ck_assert_int_ge(fd, _i == 0 ? 0 : 300);
-	pid = peer(write_to_what_comes, NULL);
+	p = start_it(write_to_what_comes, BROOD_ARGS(there), NULL);
 	ck_assert_int_eq(brood_conn_send_fd(here, fd, PATIENCE_NS), 0);
-	ck_finishes(pid);
+	ck_assert_int_eq(end_of(p), 0);
 	ck_assert_int_eq(pread(low, text, sizeof(text), 0), 3);
 	ck_assert_str_eq(text, "foo");
 	if (fd != low)
@@ -259,29 +259,28 @@ START_TEST(e08_a_listener_leaves_nothing)
 }
 END_TEST
 
-static void dial_and_greet(void *arg)
+static int dial_and_greet(const brood_args *args)
 {
-	(void)arg;
-	must(dial(NULL, &here) == 0);
+	must(brood_client(brood_args_str(args, 0), NULL, &here) == 0);
 	must(brood_conn_send_bytes(here, "hello", 5, PATIENCE_NS) == 0);
-	must(brood_conn_close(here) == 0);
+	return brood_conn_close(here);
 }
 
 /* [_TestListenerClient.test_listener_client, test_issue14725] */
 START_TEST(e09_a_client_of_each_family)
 {
 	char word[8];
-	pid_t pid;
+	brood_process *p;
 
 	listen_at(_i / 2, false);
-	pid = peer(dial_and_greet, NULL);
+	p = start_it(dial_and_greet, BROOD_ARGS(brood_listener_address(listener)), NULL);
 	/* It may have gone before it is accepted. */
 	if (_i % 2)
-		ck_finishes(pid);
+		ck_assert_int_eq(end_of(p), 0);
 	ck_assert_int_eq(brood_listener_accept(listener, PATIENCE_NS, &there), 0);
 	ck_hears(there, "hello");
 	if (_i % 2 == 0)
-		ck_finishes(pid);
+		ck_assert_int_eq(end_of(p), 0);
 	ck_assert_int_eq(brood_conn_recv_into(there, word, sizeof(word), PATIENCE_NS), -EPIPE);
 	drop();
 }
@@ -313,50 +312,47 @@ START_TEST(e11_an_empty_key_is_refused)
 }
 END_TEST
 
-static void answer_garbage(void *arg)
+static int answer_garbage(const brood_args *args)
 {
 	char word[300];
 
-	(void)arg;
-	must(dial(NULL, &here) == 0);
+	must(brood_client(brood_args_str(args, 0), NULL, &here) == 0);
 	must(brood_conn_recv_into(here, word, sizeof(word), PATIENCE_NS) > 20);
 	must(brood_conn_send_bytes(here, "something bogus", 15, PATIENCE_NS) == 0);
 	must(brood_conn_recv_into(here, word, sizeof(word), PATIENCE_NS) == 9);
 	must(memcmp(word, "#FAILURE#", 9) == 0);
-	brood_conn_close(here);
+	return brood_conn_close(here);
 }
 
-static void greet_wrongly(void *arg)
+static int dial_with_key(const brood_args *args)
 {
-	char word[300];
+	const brood_client_opts opts = { KEY, .timeout_ns = PATIENCE_NS };
 
-	(void)arg;
-	must(brood_listener_accept(listener, PATIENCE_NS, &there) == 0);
-	must(brood_conn_send_bytes(there, "#CHALLENGE#abcdefghijklmnopqrst", 31, PATIENCE_NS) == 0);
-	must(brood_conn_recv_into(there, word, sizeof(word), PATIENCE_NS) == 16);
-	must(brood_conn_send_bytes(there, "something bogus", 15, PATIENCE_NS) == 0);
-	must(brood_conn_recv_into(there, word, sizeof(word), PATIENCE_NS) == -EPIPE);
-	brood_conn_close(there);
+	must(brood_client(brood_args_str(args, 0), &opts, &here) == -EPROTO);
+	return 0;
 }
 
 /* [OtherTest.test_deliver_challenge_auth_failure, test_answer_challenge_auth_failure] */
 START_TEST(e12_garbage_is_no_answer)
 {
-	const brood_client_opts opts = { KEY, .timeout_ns = PATIENCE_NS };
-	brood_conn *conn;
-	pid_t pid;
+	brood_process *p;
+	char word[300];
 	int r;
 
 	listen_at(0, true);
-	pid = peer(answer_garbage, NULL);
-	r = brood_listener_accept(listener, PATIENCE_NS, &conn);
+	p = start_it(answer_garbage, BROOD_ARGS(brood_listener_address(listener)), NULL);
+	r = brood_listener_accept(listener, PATIENCE_NS, &there);
 	ck_assert(r == -EACCES || r == -EPROTO);
-	ck_finishes(pid);
+	ck_assert_int_eq(end_of(p), 0);
 	drop();
 	listen_at(0, false);
-	pid = peer(greet_wrongly, NULL);
-	ck_assert_int_eq(dial(&opts, &conn), -EPROTO);
-	ck_finishes(pid);
+	p = start_it(dial_with_key, BROOD_ARGS(brood_listener_address(listener)), NULL);
+	ck_assert_int_eq(brood_listener_accept(listener, PATIENCE_NS, &there), 0);
+	say(there, "#CHALLENGE#abcdefghijklmnopqrst");
+	ck_assert_int_eq(brood_conn_recv_into(there, word, sizeof(word), PATIENCE_NS), 16);
+	say(there, "something bogus");
+	ck_assert_int_eq(brood_conn_recv_into(there, word, sizeof(word), PATIENCE_NS), -EPIPE);
+	ck_assert_int_eq(end_of(p), 0);
 	drop();
 }
 END_TEST
@@ -364,9 +360,9 @@ END_TEST
 #define WRITERS 4
 #define EACH 10
 
-static void send_ten(void *arg)
+static int send_ten(const brood_args *args)
 {
-	brood_conn *conn = arg;
+	brood_conn *conn = brood_args_conn(args, 0);
 	char word[16];
 
 	for (int i = 0; i < EACH; i++) {
@@ -374,6 +370,7 @@ static void send_ten(void *arg)
 		snprintf(word, sizeof(word), "%d", i);
 		must(brood_conn_send_bytes(conn, word, strlen(word), PATIENCE_NS) == 0);
 	}
+	return 0;
 }
 
 /* [TestWait.test_wait, test_wait_socket] */
@@ -381,13 +378,13 @@ START_TEST(e14_all_that_writers_send_comes)
 {
 	brood_waitable items[WRITERS];
 	int next[WRITERS] = { 0 }, open = WRITERS;
-	pid_t pids[WRITERS];
+	brood_process *p[WRITERS];
 
 	for (int i = 0; i < WRITERS; i++) {
 		brood_conn *writer;
 
 		ck_assert_int_eq(brood_pipe(_i == 1, &items[i].conn, &writer), 0);
-		pids[i] = peer(send_ten, writer);
+		p[i] = start_it(send_ten, BROOD_ARGS(writer), NULL);
 		brood_conn_free(writer);
 	}
 	while (open > 0) {
@@ -413,7 +410,7 @@ START_TEST(e14_all_that_writers_send_comes)
 		}
 	}
 	for (int i = 0; i < WRITERS; i++)
-		ck_finishes(pids[i]);
+		ck_assert_int_eq(end_of(p[i]), 0);
 }
 END_TEST
 
@@ -439,15 +436,21 @@ START_TEST(e15_waiting_ends)
 }
 END_TEST
 
+static int end_at_once(const brood_args *args)
+{
+	(void)args;
+	return 0;
+}
+
 /* [TestWait.test_wait_integer] A process's descriptor is ready when it has ended. */
 START_TEST(e16_processes_among_connections)
 {
-	brood_child *child = start(BROOD_ARGV("true"), NULL);
+	brood_process *p = start_it(end_at_once, BROOD_NO_ARGS, NULL);
 	brood_waitable items[3] = { { .conn = NULL } };
 
 	make();
 	items[0].conn = here;
-	items[1].fd = brood_child_pidfd(child);
+	items[1].fd = brood_process_sentinel(p);
 	items[2].conn = there;
 	ck_assert_int_eq(brood_wait(items, 3, PATIENCE_NS), 1);
 	ck_assert(items[1].ready);
@@ -457,28 +460,36 @@ START_TEST(e16_processes_among_connections)
 	ck_hears(here, "b");
 	ck_assert_int_eq(brood_wait(items, 3, PATIENCE_NS), 2);
 	ck_assert(!items[0].ready && items[1].ready && items[2].ready);
-	finish(child);
+	ck_assert_int_eq(end_of(p), 0);
 	drop();
 }
 END_TEST
+
+/* Where another process is at the other end. */
+static void add_shared(TCase *tcase, brood_start_method method)
+{
+	(void)method;
+	tcase_add_test(tcase, e01_an_echo);
+	tcase_add_loop_test(tcase, e05_a_file_for_a_child, 0, 2);
+	tcase_add_loop_test(tcase, e09_a_client_of_each_family, 0, 6);
+	tcase_add_test(tcase, e12_garbage_is_no_answer);
+	tcase_add_loop_test(tcase, e14_all_that_writers_send_comes, 0, 2);
+	tcase_add_test(tcase, e16_processes_among_connections);
+}
 
 int main(void)
 {
 	Suite *suite = suite_create("conformance/conn");
 	TCase *tcase = leak_case(suite, "E", 60);
 
-	tcase_add_test(tcase, e01_an_echo);
+	brood_init();
 	tcase_add_test(tcase, e02_one_way);
 	tcase_add_test(tcase, e03_parts_of_a_message);
-	tcase_add_loop_test(tcase, e05_a_file_for_a_child, 0, 2);
 	tcase_add_loop_test(tcase, e07_an_address_is_had_once, 0, 3);
 	tcase_add_loop_test(tcase, e08_a_listener_leaves_nothing, 0, 3);
-	tcase_add_loop_test(tcase, e09_a_client_of_each_family, 0, 6);
 	tcase_add_loop_test(tcase, e10_poll_finds_what_was_sent, 0, 3);
 	tcase_add_test(tcase, e11_an_empty_key_is_refused);
-	tcase_add_test(tcase, e12_garbage_is_no_answer);
-	tcase_add_loop_test(tcase, e14_all_that_writers_send_comes, 0, 2);
 	tcase_add_test(tcase, e15_waiting_ends);
-	tcase_add_test(tcase, e16_processes_among_connections);
+	add_for_each_method(suite, NULL, NULL, add_shared);
 	return leak_run(suite);
 }

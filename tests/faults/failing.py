@@ -1,4 +1,4 @@
-"""Every system call of a path fails in turn: the machinery of spawn_syscalls.py and popen_syscalls.py
+"""Every system call of a path fails in turn: the machinery of spawn_syscalls.py, popen_syscalls.py, process_syscalls.py
 
 A subclass of Failing has the tables: what each call may fail with, and where success, or another
 error, is right. Each mode of its program is run once under strace (traced.py), and then once for each call
@@ -34,6 +34,7 @@ class Failing(unittest.TestCase):
     impossible = set() # (process, purpose): cannot fail, and nothing is right if it does
     strangers = set()  # processes that are not looked at
     short = 2          # errors a call in a short run
+    workers = concurrent.futures.ThreadPoolExecutor
 
     @classmethod
     def is_allowed(cls, call, error):
@@ -52,6 +53,16 @@ class Failing(unittest.TestCase):
     def errors_of(cls, call):
         found = cls.errors.get(call.purpose) or cls.errors.get(call.name) or cls.other_errors
         return found if LONG else found[:cls.short]
+
+    @classmethod
+    def run_once(cls, mode, call=None, error=None):
+        """One run, in which this call fails."""
+        if call is None:
+            return Run(mode)
+        # A helper that stops a tree looks at every process of the machine: its numbers may reach those of
+        # the spawner, which then has to count up further.
+        far = call.process in ('helper', 'image') and call.number > NEAR
+        return Run(mode, [f'{call.name}:error={error}:when={call.number}'], far=far)
 
     @classmethod
     def judge(cls, run, mode, call, error):
@@ -88,7 +99,7 @@ class Failing(unittest.TestCase):
     @classmethod
     def cases_of(cls, mode):
         """(call, error) to try, from one run in which nothing is made to fail."""
-        run = Run(mode)
+        run = cls.run_once(mode)
         if run.trace.marks != ['counted', 'begin', 'end'] or not re.search(r'^0 none 0$', run.said, re.MULTILINE):
             raise RuntimeError(f'{mode}: without a fault it said {run.said!r}, marks {run.trace.marks}')
         left = re.findall(r'^left .*$', run.said, re.MULTILINE)
@@ -110,12 +121,8 @@ class Failing(unittest.TestCase):
     def try_case(cls, case):
         mode, call, error = case
         wrong = None
-        # A helper that stops a tree looks at every process of the machine: its numbers may reach those of
-        # the spawner, which then has to count up further.
-        far = call.process in ('helper', 'image') and call.number > NEAR
         for _ in range(TRIES):
-            run = Run(mode, [f'{call.name}:error={error}:when={call.number}'], far=far)
-            wrong = cls.judge(run, mode, call, error)
+            wrong = cls.judge(cls.run_once(mode, call, error), mode, call, error)
             if not wrong or 'did not fail there' not in wrong:
                 break
         return wrong
@@ -123,7 +130,7 @@ class Failing(unittest.TestCase):
     @classmethod
     def make_tests(cls, modes):
         cases, paths = [], {}
-        with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        with cls.workers(max_workers=os.cpu_count()) as pool:
             for mode, (found, path) in zip(modes, pool.map(cls.cases_of, modes)):
                 cases += [(mode, call, error) for call, error in found]
                 paths[mode] = path

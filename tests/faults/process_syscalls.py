@@ -2,13 +2,16 @@
 """process_syscalls.py STARTER - every system call of a function process's start fails in turn
 
 STARTER is tests/children/starter. See failing.py. The path is a start, by fork, in a program of its own, or by a server, in the parent and in the child up to the
-function's end, and the wait for that. A start that says 0 has to have a child that does as it should, unless the tables
+function's end, and the wait for that; and in the server, from its first look at its channel on, and in what it forks. A start that says 0 has to have a child that does as it should, unless the tables
 say why not: nobody lives untied, and nobody reads the parent's stdin.
 """
+import concurrent.futures
+import errno
 import sys
 import unittest
 
 from failing import Failing
+from followed import Failed
 from traced import Run, can_trace
 
 ERRORS = {
@@ -107,6 +110,67 @@ class ProcessSyscalls(Failing):
         return True
 
 
+ANOTHER = 'it ends, and another one takes its place'
+AGAIN = 'what could not be made is asked for again'
+FOLLOWED_ALLOWED = {
+    **{('server', call, None): ANOTHER for call in ('fcntl F_SETOWN', 'futex', 'getsockopt', 'recvmsg', 'signalfd4')},
+    **{('server', call, None): AGAIN for call in ('clone', 'fcntl F_ADD_SEALS', 'fcntl F_SETFL', 'fcntl F_SETSIG', 'ftruncate', 'memfd_create',
+                                                  'mmap shared', 'pidfd_open', 'sendmsg', 'socketpair')},
+    **{('server', call, None): TRACES for call in ('mprotect', 'newfstatat')},
+    ('server', 'close', None): 'the kernel has released the number all the same',
+    ('server', 'getrandom', None): 'the C library\'s malloc, which does without',
+    ('server', 'mmap', None): TRACES + '; or the C library\'s malloc does without',
+    ('server', 'munmap', None): 'nothing can be done about it',
+    ('server', 'openat', None): TRACES + '; or ' + AGAIN,
+    ('server', 'poll', None): ANOTHER + '; or it is repeated',
+    ('server', 'prlimit64', None): 'it has the room that it has',
+    ('server', 'read', None): TRACES + '; or who has ended is found all the same',
+    ('server', 'recvfrom', None): 'repeated',
+    ('server', 'rt_sigaction', None): 'the default was inherited',
+    ('server', 'sendto', None): 'the child\'s own note tells its end then',
+    **{('served', call, None): ANOTHER for call in ('dup2', 'fcntl F_SETFD', 'fcntl F_SETOWN', 'poll', 'recvmsg')},
+    **{('served', call, None): reason for (process, call, _), reason in ALLOWED.items() if process == 'child'},
+    **{('image', call, None): reason for (process, call, _), reason in ALLOWED.items() if process == 'image'},
+    ('image', 'munmap', None): TRACES,
+    ('image', 'readlink', None): 'the path of the program is for words',
+    ('served', 'prlimit64', None): 'it has the server\'s room',
+    ('served', 'setpgid', None): 'where it is in another session it cannot join the owner\'s',
+}
+FOLLOWED_OTHER_WORDS = {
+    # Who cannot be told is told by the end of the other. The words of the dynamic linker are in the text.
+    **{key: words for key, words in OTHER_WORDS.items() if key[0] == 'image'},
+    **{('image', f'{call} of the library', error): {'ENOENT'} for call in ('close', 'mmap', 'newfstatat', 'openat', 'read')
+       for error in (*OTHER_ERRORS, *ERRORS.get(call, ()))},
+    ('image', 'mprotect', 'ENOMEM'): {'ENOENT'},
+    **{('served', call, error): {'EPROTO'} for call in ('dup2', 'fcntl F_SETFD', 'fcntl F_SETOWN', 'poll', 'sendto')
+       for error in (*OTHER_ERRORS, *ERRORS.get(call, ()))},
+}
+
+
+class FollowedSyscalls(Failing):
+    """The calls of the server, and of who is forked by it, of whom strace would have several fail at once; and of brood-loader."""
+    errors, other_errors, allowed, other_words = ERRORS, OTHER_ERRORS, FOLLOWED_ALLOWED, FOLLOWED_OTHER_WORDS
+    # waitid() does not wait there; it does not get a SIGCHLD that is not blocked. And not yet: the owner waits without end for
+    # what its server could not send.
+    impossible = {*IMPOSSIBLE, ('server', 'rt_sigprocmask restore'), ('server', 'waitid'), ('server', 'sendmsg')}
+    workers = concurrent.futures.ProcessPoolExecutor
+    short = 1
+    # By mode: the place of who is on the path from its fork on, by the server, which has the first; without one, that is the image's.
+    places = {'server': 2, 'again': 4, 'loaded': None}
+
+    @classmethod
+    def says_step(cls, mode):
+        return True
+
+    @classmethod
+    def run_once(cls, mode, call=None, error=None):
+        def role(place, state):
+            if place == cls.places[mode]:
+                return 'served'
+            return ('server' if cls.places[mode] else 'image') if place == 1 and state == 'begun' else None
+        return Failed([*Run.command, mode, 'uncounted'], role, call, getattr(errno, error or '', 0))
+
+
 def main():
     if len(sys.argv) < 2:
         print(__doc__, file=sys.stderr)
@@ -115,6 +179,8 @@ def main():
     if not can_trace():
         return 77
     ProcessSyscalls.make_tests(['fork', 'limited', 'outlive', 'spawn', 'served'])
+    if Failed.names:
+        FollowedSyscalls.make_tests([*FollowedSyscalls.places])
     unittest.main(verbosity=1)
     return 0
 

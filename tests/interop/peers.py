@@ -16,6 +16,7 @@ import sys
 
 LIMIT = 300  # seconds that one program may take; they need some, and more on a busy machine
 NUMBER = struct.Struct('=I')
+LONG = os.environ.get('BROOD_TEST_LONG') == '1'
 
 
 def pack(strings):
@@ -83,7 +84,7 @@ def every_python():
 def pythons():
     """Those of them to ask."""
     found = every_python()
-    if os.environ.get('BROOD_TEST_LONG') == '1':
+    if LONG:
         return found
     by_age = sorted(found, key=lambda version: tuple(map(int, version.split('.'))))
     return {version: path for version, path in found.items()

@@ -355,7 +355,7 @@ int leak_run(Suite *suite)
 	own_shared_memory();
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	srunner_set_fork_status(runner, CK_FORK);
-	srunner_run_all(runner, CK_NORMAL);
+	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	kill_descendants();
