@@ -635,7 +635,7 @@ static int take_program(struct plan *plan)
 /* A fork of the server that waits for its order. */
 static int take_spare(struct plan *plan)
 {
-	brood_fail *fail = plan->opts->fail;
+	brood_fail *fail = plan->opts->fail, why = { .step = NULL };
 	struct bri_spare spare;
 	int r = -EPIPE;
 
@@ -643,9 +643,13 @@ static int take_spare(struct plan *plan)
 	if (plan->process->child == NULL)
 		return bri_fail(fail, "memory", ENOMEM, NULL);
 	for (int i = 0; r == -EPIPE && i < SERVERS; i++)
-		r = bri_server_take(plan->family, &plan->far->image, fail, &spare);
+		r = bri_server_take(plan->family, &plan->far->image, &why, &spare);
+	if (r == -EPIPE)
+		return bri_order_unheard(r, fail);
+	if (r < 0 && fail != NULL)
+		*fail = why;
 	if (r < 0)
-		return r == -EPIPE ? bri_order_unheard(r, fail) : r;
+		return r;
 	bri_child_adopt_far(plan->process->child, &spare.process, spare.told);
 	plan->far->channel = spare.channel;
 	plan->process->record = bri_record_map(spare.record);

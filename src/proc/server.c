@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/fail.h"
 #include "child/spawn.h"
+#include "os/authkey.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/socket.h"
@@ -28,6 +29,7 @@
 struct welcome {
 	bool preloads;
 	struct bri_function preload;
+	struct bri_authkey authkey; /* so that who has that of now need not take it */
 };
 
 /* What the server says of each spare, with its descriptors. */
@@ -141,7 +143,9 @@ static int begin(struct bri_family *family, const struct bri_image *image, brood
 	if (r < 0)
 		return bri_fail(fail, "server", r, NULL);
 	/* It is there when the server looks for it. */
+	bri_authkey_give(&welcome.authkey);
 	r = bri_send_fds(family->control, &welcome, sizeof(welcome), &lifeline, 1);
+	explicit_bzero(&welcome.authkey, sizeof(welcome.authkey));
 	if (r == 0)
 		r = bri_image_start(image, theirs, true, fail, &family->server);
 	else
@@ -381,11 +385,12 @@ static int fork_spare(struct server *server, int fds[MADE], int theirs[MADE], pi
 	return r;
 }
 
-/* A spare of which the owner does not hear reads the end of its channel. */
-static void make_spare(struct server *server)
+/* A spare of which the owner does not hear reads the end of its channel. Returns 0; or -errno: the owner hears nothing any more. */
+static int make_spare(struct server *server)
 {
 	int fds[MADE] = { -1, -1, -1, -1 }, theirs[MADE] = { -1, -1, -1, -1 };
 	struct made made = { .error = ENOMEM };
+	int r;
 
 	if (make_room(server))
 		made.error = -fork_spare(server, fds, theirs, &made.pid);
@@ -393,11 +398,16 @@ static void make_spare(struct server *server)
 	if (made.error == 0)
 		server->children[server->n++] =
 			(struct child){ .pid = made.pid, .told = bri_take_fd(&theirs[TOLD]) };
-	(void)bri_send_fds(server->control, &made, sizeof(made), fds, made.error == 0 ? MADE : 0);
+	r = bri_send_fds(server->control, &made, sizeof(made), fds, made.error == 0 ? MADE : 0);
+	if (r < 0 && made.error == 0) {
+		made.error = -r;
+		r = bri_send(server->control, &made, sizeof(made));
+	}
 	for (int i = 0; i < MADE; i++) {
 		bri_closep(&fds[i]);
 		bri_closep(&theirs[i]);
 	}
+	return r;
 }
 
 static void bury(struct server *server, struct child *child)
@@ -471,7 +481,9 @@ static void take_request(struct server *server)
 		return;
 	if (last != NULL && took)
 		last->taken = true;
-	make_spare(server);
+	/* It sees our end at least. */
+	if (make_spare(server) < 0)
+		end(server);
 }
 
 /* Each child takes one of the server's. */
@@ -508,7 +520,8 @@ void bri_server_run(int control)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	signal(SIGCHLD, SIG_DFL);
-	if (bri_recv_fds(control, &welcome, sizeof(welcome), fds) != 1)
+	if (bri_recv_fds(control, &welcome, sizeof(welcome), fds) != 1 ||
+	    bri_authkey_take(&welcome.authkey) < 0)
 		_exit(1);
 	server.lifeline = fds[0];
 	bri_lifeline_arm(server.lifeline);
@@ -523,7 +536,8 @@ void bri_server_run(int control)
 		_exit(1);
 	events[0] = (struct pollfd){ .fd = control, .events = POLLIN };
 	events[1] = (struct pollfd){ .fd = server.ended, .events = POLLIN };
-	make_spare(&server);
+	if (make_spare(&server) < 0)
+		end(&server);
 	for (;;) {
 		if (poll(events, 2, -1) < 0)
 			continue;

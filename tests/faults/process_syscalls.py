@@ -116,9 +116,10 @@ FOLLOWED_ALLOWED = {
     **{('server', call, None): ANOTHER for call in ('fcntl F_SETOWN', 'futex', 'getsockopt', 'recvmsg', 'signalfd4')},
     **{('server', call, None): AGAIN for call in ('clone', 'fcntl F_ADD_SEALS', 'fcntl F_SETFL', 'fcntl F_SETSIG', 'ftruncate', 'memfd_create',
                                                   'mmap shared', 'pidfd_open', 'sendmsg', 'socketpair')},
-    **{('server', call, None): TRACES for call in ('mprotect', 'newfstatat')},
+    **{('server', call, None): TRACES for call in ('mprotect', 'newfstatat', 'sigaltstack')},
     ('server', 'close', None): 'the kernel has released the number all the same',
     ('server', 'getrandom', None): 'the C library\'s malloc, which does without',
+    ('server', 'madvise', None): 'a core dump has the key then',
     ('server', 'mmap', None): TRACES + '; or the C library\'s malloc does without',
     ('server', 'munmap', None): 'nothing can be done about it',
     ('server', 'openat', None): TRACES + '; or ' + AGAIN,
@@ -150,9 +151,8 @@ FOLLOWED_OTHER_WORDS = {
 class FollowedSyscalls(Failing):
     """The calls of the server, and of who is forked by it, of whom strace would have several fail at once; and of brood-loader."""
     errors, other_errors, allowed, other_words = ERRORS, OTHER_ERRORS, FOLLOWED_ALLOWED, FOLLOWED_OTHER_WORDS
-    # waitid() does not wait there; it does not get a SIGCHLD that is not blocked. And not yet: the owner waits without end for
-    # what its server could not send.
-    impossible = {*IMPOSSIBLE, ('server', 'rt_sigprocmask restore'), ('server', 'waitid'), ('server', 'sendmsg')}
+    # waitid() does not wait there; it does not get a SIGCHLD that is not blocked.
+    impossible = {*IMPOSSIBLE, ('server', 'rt_sigprocmask restore'), ('server', 'waitid')}
     workers = concurrent.futures.ProcessPoolExecutor
     short = 1
     # By mode: the place of who is on the path from its fork on, by the server, which has the first; without one, that is the image's.
