@@ -69,12 +69,22 @@ void bri_authkey_give(struct bri_authkey *ret_key)
 	*ret_key = atomic_load(&own)->key;
 }
 
+static bool is_own(const struct bri_authkey *key)
+{
+	const struct page *page = atomic_load(&own);
+
+	return page != NULL && page->key.size == key->size &&
+	       memcmp(page->key.bytes, key->bytes, key->size) == 0;
+}
+
 int bri_authkey_take(struct bri_authkey *key)
 {
-	int r = key->size > 0 && key->size <= sizeof(key->bytes) ?
-			brood_process_set_authkey(key->bytes, key->size) :
-			-EBADMSG;
+	int r = 0;
 
+	if (key->size == 0 || key->size > sizeof(key->bytes))
+		r = -EBADMSG;
+	else if (!is_own(key))
+		r = brood_process_set_authkey(key->bytes, key->size);
 	explicit_bzero(key, sizeof(*key));
 	return r;
 }

@@ -18,7 +18,7 @@ int bri_authkey_make(void);
 /* A copy, to be sent to a child and wiped; when it was made. */
 void bri_authkey_give(struct bri_authkey *ret_key);
 
-/* In the child: takes it, and wipes `key`. Returns 0, -EBADMSG: that is none, or -errno. */
+/* In the child: takes it, unless it has the same already, and wipes `key`. Returns 0, -EBADMSG: that is none, or -errno. */
 int bri_authkey_take(struct bri_authkey *key);
 
 /* Before _exit(2). */

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -186,8 +187,11 @@ void bri_end(int status)
 {
 	brood_finish();
 	brood_log(BROOD_LOG_INFO, "process exiting with exitcode %d", status & 0xff);
-	(void)fflush(stdout);
-	(void)fflush(stderr);
+	/* To look costs less than to flush nothing. */
+	if (__fpending(stdout) > 0)
+		(void)fflush(stdout);
+	if (__fpending(stderr) > 0)
+		(void)fflush(stderr);
 	/* For a parent that cannot be told otherwise. */
 	if (bri_family()->far)
 		atomic_store(&bri_family()->record->left, 256 + ((uint32_t)status & 0xff));

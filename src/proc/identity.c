@@ -27,12 +27,35 @@ static size_t size_of(unsigned depth)
 	return sizeof(struct bri_identity) + (depth + 1) * sizeof(struct bri_ancestor);
 }
 
+#define PAGE 4096 /* or more */
+
+static struct bri_identity *ahead; /* memory of a page for the next one; NULL: none */
+
+static struct bri_identity *map(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory != MAP_FAILED ? memory : NULL;
+}
+
+void bri_identity_reserve(void)
+{
+	ahead = map(PAGE);
+	if (ahead != NULL)
+		ahead->generation = 0; /* it is there now */
+}
+
 static struct bri_identity *make(uint64_t generation, unsigned depth)
 {
-	struct bri_identity *identity = mmap(NULL, size_of(depth), PROT_READ | PROT_WRITE,
-					     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct bri_identity *identity = NULL;
 
-	if (identity == MAP_FAILED)
+	if (ahead != NULL && size_of(depth) <= PAGE) {
+		identity = ahead;
+		ahead = NULL;
+	}
+	if (identity == NULL)
+		identity = map(size_of(depth));
+	if (identity == NULL)
 		identity = &reserve.identity;
 	identity->generation = generation;
 	identity->depth = depth;

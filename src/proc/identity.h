@@ -30,6 +30,9 @@ const struct bri_identity *bri_identity(void);
 void bri_identity_enter(const struct bri_identity *parent, const char *parent_name, int pidfd,
 			uint32_t ordinal, const char *name);
 
+/* In a process with one thread, before it knows who it will be: has memory ready for that. */
+void bri_identity_reserve(void);
+
 /* "1:2", as snprintf() has it. */
 int bri_identity_path(const struct bri_identity *identity, unsigned depth, char *buf, size_t size);
 

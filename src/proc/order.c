@@ -19,6 +19,7 @@
 #include "os/fd.h"
 #include "os/self.h"
 #include "os/socket.h"
+#include "proc/identity.h"
 #include "proc/log.h"
 #include "proc/method.h"
 
@@ -468,7 +469,7 @@ static int check_hello(const struct hello *hello, brood_fail *fail)
 
 	if (memcmp(hello->magic, magic, sizeof(magic)) != 0)
 		return bri_fail(fail, "version", EPROTO, "no order of brood's");
-	if (strncmp(hello->version, BROOD_VERSION, sizeof(hello->version)) != 0)
+	if (memcmp(hello->version, BROOD_VERSION, sizeof(BROOD_VERSION)) != 0)
 		return bri_fail(fail, "version", EPROTO, "libbrood is %s here, and %.24s there",
 				BROOD_VERSION, hello->version);
 	r = own_id(&id, fail);
@@ -515,10 +516,11 @@ static const void *part(struct taken *taken, uint64_t n, size_t size)
 
 /* ---- the child: doing it */
 
+#define PAGE 4096 /* or more */
+
 /* What can be made before there is an order. */
 struct self {
 	struct bri_family *family;
-	brood_process *as;
 	struct bri_record *record; /* NULL: it comes with the order */
 	int lifeline;              /* that holds us already; -1: it comes with the order */
 };
@@ -526,16 +528,20 @@ struct self {
 static int begin(struct self *self, const struct bri_born *born, brood_fail *fail)
 {
 	self->family = bri_family_new();
-	self->as = bri_process_new(BRI_SELF);
-	if (self->family == NULL || self->as == NULL ||
-	    (self->family->self = bri_process_new(BRI_SELF)) == NULL)
+	if (self->family == NULL || (self->family->self = bri_process_new(BRI_SELF)) == NULL)
 		return bri_fail(fail, "memory", ENOMEM, NULL);
 	self->record = born != NULL ? born->record : NULL;
 	self->lifeline = born != NULL ? born->lifeline : -1;
 	bri_end_at_exit();
 	bri_crash_prepare();
-	if (self->record != NULL)
-		bri_crash_aim(&self->record->crash);
+	if (self->record == NULL)
+		return 0;
+	bri_crash_aim(&self->record->crash);
+	/* Pages that the start would have to wait for. */
+	atomic_store(&self->record->left, 0);
+	for (size_t at = 0; at < 2 * PAGE; at += PAGE)
+		((volatile char *)first.bytes)[at] = 0;
+	bri_identity_reserve();
 	return 0;
 }
 
@@ -615,7 +621,7 @@ static int become(struct taken *taken, struct self *self, brood_fail *fail)
 {
 	bri_cleanup(bri_freep) struct bri_identity *parent = NULL;
 	const struct order *order = taken->order;
-	brood_process *as = self->as;
+	brood_process as = { .far = true };
 	int r = become_line(taken, &parent, fail);
 
 	if (r == 0 && order->owner_group > 0)
@@ -626,17 +632,15 @@ static int become(struct taken *taken, struct self *self, brood_fail *fail)
 		return r;
 	if (bri_authkey_take(&taken->order->authkey) < 0)
 		return bri_fail(fail, "memory", ENOMEM, NULL);
-	as->parent = order->parent;
-	as->daemon = order->daemon;
-	as->far = true;
-	as->depth = order->depth + 1;
-	memcpy(as->name, order->name, sizeof(as->name));
-	memcpy(as->path, order->path, sizeof(as->path));
-	as->record = self->record;
+	as.parent = order->parent;
+	as.daemon = order->daemon;
+	as.depth = order->depth + 1;
+	memcpy(as.name, order->name, sizeof(as.name));
+	memcpy(as.path, order->path, sizeof(as.path));
+	as.record = self->record;
 	bri_identity_enter(parent, order->own_name, taken->kinds[BRI_ORDER_PARENT], order->ordinal,
-			   as->name);
-	bri_family_enter(self->family, as);
-	free(bri_take(self->as));
+			   as.name);
+	bri_family_enter(self->family, &as);
 	tie(taken, self);
 	prctl(PR_SET_NAME, order->name);
 	return 0;
