@@ -24,8 +24,7 @@
 #include "os/socket.h"
 #include "proc/order.h"
 
-/* What the owner says first of all; with it comes the lifeline. Then a byte for each spare but the first, that is 1 if it
- * took the one before. */
+/* What the owner says first of all; with it comes the lifeline. Then bytes: enum request. */
 struct welcome {
 	bool preloads;
 	struct bri_function preload;
@@ -36,6 +35,12 @@ struct welcome {
 struct made {
 	int32_t error; /* 0: it is there */
 	pid_t pid;
+};
+
+enum request {
+	LOST, /* another spare: the last one was of no use */
+	TOOK, /* another spare: the last one has its order now */
+	WAITS /* it waits for what it asked for */
 };
 
 enum { PIDFD, CHANNEL, TOLD, RECORD, MADE, LIFELINE = PIDFD /* on the other side */ };
@@ -161,10 +166,15 @@ static int begin(struct bri_family *family, const struct bri_image *image, brood
 	return 0;
 }
 
+static int ask(const struct bri_family *family, enum request request)
+{
+	return bri_send(family->control, &(char){ (char)request }, 1);
+}
+
 /* Says what became of the last one, too. */
 static int order_spare(struct bri_family *family)
 {
-	int r = bri_send(family->control, &(char){ family->took }, 1);
+	int r = ask(family, family->took ? TOOK : LOST);
 
 	if (r < 0)
 		return r;
@@ -180,6 +190,8 @@ static int await_spare(struct bri_family *family, struct bri_spare *ret_spare)
 				    { .fd = brood_child_pidfd(family->server), .events = POLLIN } };
 	int r = hear(family, ret_spare);
 
+	if (r == NOT_YET)
+		(void)ask(family, WAITS); /* else it comes a moment later */
 	while (r == NOT_YET) {
 		if (poll(events, 2, -1) < 0 && errno != EINTR)
 			return -errno;
@@ -306,6 +318,7 @@ struct child {
 struct server {
 	int control, lifeline, ended;
 	pid_t last;                /* that it forked */
+	int64_t due;               /* when the next spare is; BROOD_FOREVER: it is there */
 	struct rlimit descriptors; /* of the children */
 	struct child *children;    /* owned */
 	size_t n, room;
@@ -394,6 +407,7 @@ static int make_spare(struct server *server)
 
 	if (make_room(server))
 		made.error = -fork_spare(server, fds, theirs, &made.pid);
+	server->due = BROOD_FOREVER;
 	server->last = made.error == 0 ? made.pid : 0;
 	if (made.error == 0)
 		server->children[server->n++] =
@@ -430,19 +444,21 @@ static struct child *find(const struct server *server, pid_t pid)
 }
 
 /* Says how each ended that has. What is not ours, of a function that was called first, is buried all the same: it would stand before
- * the others. */
-static void reap(struct server *server)
+ * the others. Whether there was one. */
+static bool reap(struct server *server)
 {
 	struct signalfd_siginfo drained;
 	siginfo_t info;
 	struct child *child;
+	bool ended = false;
 
 	while (read(server->ended, &drained, sizeof(drained)) > 0)
 		continue;
 	for (;;) {
 		info.si_pid = 0;
 		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-			return;
+			return ended;
+		ended = true;
 		child = find(server, info.si_pid);
 		if (child != NULL)
 			bury(server, child);
@@ -469,21 +485,28 @@ static void end(struct server *server)
 	_exit(0);
 }
 
+/* A fork and the beginning of a process are page faults for the most part, and two of those do not go well together. So the next spare
+ * waits until who has taken the last one has ended, or is busy with something else. */
+#define MEANWHILE (3 * BROOD_MSEC)
+
 static void take_request(struct server *server)
 {
 	struct child *last = find(server, server->last);
-	char took;
-	int r = bri_recv(server->control, &took, 1, 0);
+	char request;
+	int r = bri_recv(server->control, &request, 1, 0);
 
 	if (r == -EPIPE)
 		end(server);
 	if (r < 0)
 		return;
-	if (last != NULL && took)
+	if (request == WAITS) {
+		if (server->due < BROOD_FOREVER)
+			server->due = 0;
+		return;
+	}
+	if (last != NULL && request == TOOK)
 		last->taken = true;
-	/* It sees our end at least. */
-	if (make_spare(server) < 0)
-		end(server);
+	server->due = request == TOOK ? bri_deadline(MEANWHILE) : 0;
 }
 
 /* Each child takes one of the server's. */
@@ -536,13 +559,14 @@ void bri_server_run(int control)
 		_exit(1);
 	events[0] = (struct pollfd){ .fd = control, .events = POLLIN };
 	events[1] = (struct pollfd){ .fd = server.ended, .events = POLLIN };
-	if (make_spare(&server) < 0)
-		end(&server);
 	for (;;) {
-		if (poll(events, 2, -1) < 0)
+		/* It sees our end at least. */
+		if (server.due <= brood_now() && make_spare(&server) < 0)
+			end(&server);
+		if (bri_poll(events, 2, server.due) < 0)
 			continue;
-		if (events[1].revents != 0)
-			reap(&server);
+		if (events[1].revents != 0 && reap(&server) && server.due < BROOD_FOREVER)
+			server.due = 0;
 		if (events[0].revents != 0)
 			take_request(&server);
 	}
