@@ -31,7 +31,8 @@
  *          BROOD_START_FORKSERVER: a fork of such a program, a server that waits for nothing else: as safe beside threads, and far
  *          cheaper from the second start on: the server has always forked one process ahead. It is started with the first, ends with
  *          this process or in brood_finish(), and is started again if it was killed; who it had forked goes on then, and its end is BROOD_LOST unless it ended in order. Limits,
- *          environment and the like are those of the server's start, but directory, stdout and stderr are those of now. The
+ *          environment and the like are those of the server's start, but directory, stdout and stderr are those of now; when
+ *          this process has become another user's, so does the server, if there are no children (else: -EPERM "server"). The
  *          new process's getppid() is the server; brood_parent_process() is who started it.
  * Start    A process that is in hand was started, once and by its owner: what Python's start() can do wrong cannot
  *          be done. stdout and stderr are flushed beforehand (not one that another thread holds; what is in

@@ -15,7 +15,6 @@
 #include "tests/unit/leak.h"
 #include "tests/unit/run.h"
 
-#define NOBODY 65534
 #define CONTAINER (BROOD_TEST_CHILDREN "/../../helpers/brood-container")
 
 enum { MOST = 8 };
@@ -314,17 +313,6 @@ START_TEST(the_helper_holds_nothing_of_the_program)
 	close(file);
 }
 END_TEST
-
-/* The build may lie in a folder that only its owner may enter. */
-static bool nobody_can_run(const char *path)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0)
-		_exit(setresuid(NOBODY, NOBODY, NOBODY) < 0 || access(path, X_OK) < 0 ? 1 : 0);
-	return waitpid(pid, &status, 0) == pid && status == 0;
-}
 
 START_TEST(the_helper_runs_with_the_programs_ids)
 {

@@ -15,8 +15,6 @@
 #include "tests/unit/leak.h"
 #include "tests/unit/run.h"
 
-#define NOBODY 65534
-
 static const brood_exit untouched = { .value = -77 };
 
 /* A program that runs until it is ended; "ready" was read. */

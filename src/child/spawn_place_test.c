@@ -19,8 +19,6 @@
 #include "tests/unit/leak.h"
 #include "tests/unit/run.h"
 
-#define NOBODY 65534
-
 /* ---- place */
 
 START_TEST(cwd_is_where_it_starts)

@@ -79,6 +79,10 @@ struct bri_family {
 	unsigned spares;             /* … that it was asked for and we have not heard of */
 	bool took;                   /* … the last one; it does not know that yet */
 	void (*preload)(void);       /* … */
+	struct bri_user {
+		uid_t real, effective;
+		gid_t real_group, effective_group;
+	} user; /* … whose process it is */
 };
 
 /* That of this process; NULL: no memory. */

@@ -699,6 +699,10 @@ static int start(struct plan *plan, brood_process **ret_process)
 	r = bri_authkey_make(); /* so that the child has the same */
 	if (r < 0)
 		return bri_fail(plan->opts->fail, "authkey", r, NULL);
+	if (plan->method == BROOD_START_FORKSERVER)
+		r = bri_server_check(plan->family, plan->opts->fail);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&plan->family->lock);
 	r = plan_process(plan);
 	if (r < 0)

@@ -1690,6 +1690,39 @@ START_TEST(a_killed_spare_is_made_again)
 }
 END_TEST
 
+static int as_whom(const brood_args *args)
+{
+	(void)args;
+	return getuid() == NOBODY && geteuid() == NOBODY ? 3 : 4;
+}
+
+static void give_up_rights(void)
+{
+	brood_process *p = begin(wait_for_go, BROOD_NO_ARGS, NULL), *other;
+	brood_fail fail = { .step = NULL };
+
+	must(setresuid(NOBODY, NOBODY, NOBODY) == 0);
+	must(brood_process_start(as_whom, BROOD_NO_ARGS, &(brood_process_opts){ .fail = &fail },
+				 &other) == -EPERM);
+	must(strcmp(fail.step, "server") == 0 && strstr(fail.text, "brood_finish()") != NULL);
+	raise_flag(&s->go);
+	must(join(p) == 0);
+	unsetenv("BROOD_TEST_SHARED"); /* which is not for nobody */
+	must(code_of(as_whom, BROOD_NO_ARGS) == 3);
+	brood_finish();
+}
+
+/* A server that has more rights than its owner by now starts nothing. */
+START_TEST(a_server_has_its_owners_user)
+{
+	if (geteuid() != 0 || !nobody_can_run(CHILD("leave"))) {
+		fprintf(stderr, "skipped: not root, or others may not run this test\n");
+		return;
+	}
+	in_fork(give_up_rights);
+}
+END_TEST
+
 static int preloaded, preloaded_in;
 
 static void preload(void)
@@ -2013,6 +2046,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 		tcase_add_test(given, a_server_has_room_for_many);
 		tcase_add_test(end, a_killed_server_is_started_again);
 		tcase_add_test(end, a_killed_spare_is_made_again);
+		tcase_add_test(end, a_server_has_its_owners_user);
 		tcase_add_test(end, servers_may_be_killed_at_any_moment);
 	}
 }

@@ -125,6 +125,11 @@ static void dismiss(struct bri_family *family)
 	forget(family);
 }
 
+static struct bri_user user_of_now(void)
+{
+	return (struct bri_user){ getuid(), geteuid(), getgid(), getegid() };
+}
+
 static int begin(struct bri_family *family, const struct bri_image *image, brood_fail *fail)
 {
 	bri_cleanup(bri_closep) int theirs = -1, lifeline = -1;
@@ -162,6 +167,7 @@ static int begin(struct bri_family *family, const struct bri_image *image, brood
 		pthread_mutex_unlock(&family->lock);
 		return r;
 	}
+	family->user = user_of_now();
 	family->spares = 1; /* it comes unasked */
 	return 0;
 }
@@ -281,6 +287,35 @@ void bri_server_stop(struct bri_family *family)
 	if (family->server != NULL)
 		dismiss(family);
 	pthread_mutex_unlock(&family->server_lock);
+}
+
+static int check_user(struct bri_family *family, brood_fail *fail)
+{
+	const struct bri_user now = user_of_now();
+	bool alone;
+
+	if (family->server == NULL || memcmp(&now, &family->user, sizeof(now)) == 0)
+		return 0;
+	pthread_mutex_lock(&family->lock);
+	alone = family->n_children == 1;
+	pthread_mutex_unlock(&family->lock);
+	if (!alone)
+		return bri_fail(
+			fail, "server", EPERM,
+			"the fork server is another user's than this process is by now, and "
+			"there are children: call brood_finish() before the user changes");
+	dismiss(family);
+	return 0;
+}
+
+int bri_server_check(struct bri_family *family, brood_fail *fail)
+{
+	int r;
+
+	pthread_mutex_lock(&family->server_lock);
+	r = check_user(family, fail);
+	pthread_mutex_unlock(&family->server_lock);
+	return r;
 }
 
 int brood_set_forkserver_preload(void (*call)(void))

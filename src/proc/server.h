@@ -24,6 +24,10 @@ struct bri_spare {
 int bri_server_take(struct bri_family *family, const struct bri_image *image, brood_fail *fail,
 		    struct bri_spare *ret_spare);
 
+/* Who has given up rights must not start processes that have them: a server of another user than this process is by now goes, and its
+ * lifeline with it. Before anything of a start is there. Returns 0, or -EPERM "server": there are children. */
+int bri_server_check(struct bri_family *family, brood_fail *fail);
+
 /* Ends it, if there is one. Its children go on. */
 void bri_server_stop(struct bri_family *family);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +15,16 @@
 void nap_ms(int ms)
 {
 	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL);
+}
+
+bool nobody_can_run(const char *path)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(setresuid(NOBODY, NOBODY, NOBODY) < 0 || access(path, X_OK) < 0 ? 1 : 0);
+	return waitpid(pid, &status, 0) == pid && status == 0;
 }
 
 brood_child *start(const char *const argv[], const brood_spawn_opts *opts)

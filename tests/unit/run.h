@@ -18,6 +18,10 @@
 /* A copy in the scratch folder, which other users can reach; the build may lie below a closed one. */
 const char *copy_program(const char *path, const char *name);
 
+/* Whether the user nobody could run it: the build may lie in a folder that only its owner may enter. For root. */
+#define NOBODY 65534
+bool nobody_can_run(const char *path);
+
 /* Starts it; the test fails when that fails, and says why. */
 brood_child *start(const char *const argv[], const brood_spawn_opts *opts);
 
