@@ -16,7 +16,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static _Atomic(uint64_t) counter;
+#include "base/together.h"
+
+BRI_TOGETHER static _Atomic(uint64_t) counter;
 static _Atomic(uint64_t) no_word; /* its address: the page was not to be had */
 _Atomic(_Atomic(uint64_t) *) bri_self_word;
 struct bri_self_loader bri_self_loader;

@@ -19,6 +19,7 @@
 #endif
 
 #include "base/cleanup.h"
+#include "base/together.h"
 #include "child/result.h"
 #include "os/fd.h"
 #include "proc/function.h"
@@ -38,8 +39,8 @@ static size_t n_modules;
 
 const char *bri_crash_program = PROGRAM;
 
-static struct bri_crash *target;
-static pid_t owner; /* what it forks by itself has the handlers, and no word in this */
+BRI_TOGETHER static struct bri_crash *target;
+BRI_TOGETHER static pid_t owner; /* what it forks by itself has the handlers, and no word in this */
 static char stack[STACK] __attribute__((aligned(16)));
 
 /* ---- before the fork */
@@ -168,20 +169,30 @@ void bri_crash_aim(struct bri_crash *crash)
 	owner = getpid();
 }
 
-void bri_crash_arm(void)
+static void handle(int signum)
 {
-	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
-	const stack_t mine = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	struct sigaction now, ours = { .sa_sigaction = leave_traces,
 				       .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND };
+
+	sigfillset(&ours.sa_mask);
+	if (sigaction(signum, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		(void)sigaction(signum, &ours, NULL);
+}
+
+void bri_crash_arm(void)
+{
+	const stack_t mine = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	stack_t before;
 
 	if (sigaltstack(NULL, &before) == 0 && (before.ss_flags & SS_DISABLE))
 		(void)sigaltstack(&mine, NULL);
-	sigfillset(&ours.sa_mask);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
-			(void)sigaction(signals[i], &ours, NULL);
+	handle(SIGSEGV);
+	handle(SIGBUS);
+	handle(SIGILL);
+	handle(SIGFPE);
+	handle(SIGABRT);
+	handle(SIGSYS);
+	handle(SIGTRAP);
 }
 
 #ifdef __GLIBC__

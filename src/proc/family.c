@@ -11,11 +11,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/together.h"
 #include "os/fd.h"
 #include "os/process.h"
 #include "os/self.h"
 
-static _Atomic(struct bri_family *) current;
+BRI_TOGETHER static _Atomic(struct bri_family *) current;
 
 /* ---- the handles of this process and its ancestors */
 

@@ -8,13 +8,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/together.h"
 #include "os/process.h"
 #include "os/self.h"
 
 #define LARGEST \
 	(sizeof(struct bri_identity) + (BROOD_PROCESS_DEPTH_MOST + 1) * sizeof(struct bri_ancestor))
 
-static _Atomic(struct bri_identity *) current;
+BRI_TOGETHER static _Atomic(struct bri_identity *) current;
 
 /* Where memory cannot be had. */
 static union {
@@ -29,7 +30,7 @@ static size_t size_of(unsigned depth)
 
 #define PAGE 4096 /* or more */
 
-static struct bri_identity *ahead; /* memory of a page for the next one; NULL: none */
+BRI_TOGETHER static struct bri_identity *ahead; /* memory of a page for the next one; NULL: none */
 
 static struct bri_identity *map(size_t size)
 {

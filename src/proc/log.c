@@ -9,11 +9,12 @@
 
 #include <brood/process.h>
 
+#include "base/together.h"
 #include "os/fd.h"
 
 #define LINE 1024
 
-static _Atomic(int) least; /* 0: nothing is written */
+BRI_TOGETHER static _Atomic(int) least; /* 0: nothing is written */
 
 int brood_log_to_stderr(int level)
 {

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+
+#include "base/together.h"
 #include <string.h>
 
-static _Atomic(int) chosen = BROOD_START_DEFAULT;
+BRI_TOGETHER static _Atomic(int) chosen = BROOD_START_DEFAULT;
 
 brood_start_method bri_method_set(void)
 {

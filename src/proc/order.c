@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/fail.h"
+#include "base/together.h"
 #include "os/authkey.h"
 #include "os/fd.h"
 #include "os/self.h"
@@ -60,7 +61,7 @@ struct answer {
 	char step[16], text[240];
 };
 
-_Atomic(bool) bri_is_waiting;
+BRI_TOGETHER _Atomic(bool) bri_is_waiting;
 
 static struct bri_build_id own;
 static brood_fail own_fail;

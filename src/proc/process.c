@@ -62,6 +62,7 @@ struct plan {
 	int (*run)(void *self, const brood_args *args);
 	void *self;
 	const brood_object *args;
+	brood_args *here;                    /* owned; as a fork finds them */
 	const struct bri_identity *identity; /* of the parent */
 	struct bri_family *family, *theirs;
 	brood_process *process;
@@ -123,6 +124,7 @@ static void plan_fini(struct plan *plan)
 	free(plan->cpus);
 	free_process(plan->process);
 	bri_family_free(plan->theirs);
+	bri_args_free(plan->here);
 }
 
 /* ---- before the fork */
@@ -309,7 +311,9 @@ static int plan_copy(struct plan *plan)
 	if (plan->theirs->self == NULL || plan->process->child == NULL)
 		return -ENOMEM;
 	plan->process->record = bri_record_take(plan->family);
-	return plan->process->record != NULL ? 0 : -ENOMEM;
+	if (plan->process->record == NULL)
+		return -ENOMEM;
+	return bri_args_here(plan->args, bri_fail_process, &plan->here);
 }
 
 /* The handle, and what the child will be. */
@@ -428,8 +432,11 @@ static void take_streams(const struct plan *plan)
 		__fpurge(stdout);
 	if (plan->purge[1])
 		__fpurge(stderr);
-	__fpurge(stdin);
-	clearerr(stdin);
+	/* Of which nothing was read there is nothing to forget. */
+	if (__fbufsize(stdin) > 0) {
+		__fpurge(stdin);
+		clearerr(stdin);
+	}
 	/* Where it is that already it must not be close-on-exec, as no stdin is. */
 	if (plan->null == STDIN_FILENO)
 		(void)fcntl(STDIN_FILENO, F_SETFD, 0);
@@ -446,8 +453,6 @@ static void call_hooks(void)
 static void run_child(struct plan *plan) __attribute__((noreturn));
 static void run_child(struct plan *plan)
 {
-	brood_args *args;
-
 	/* let_go() has closed the lifeline's ends; the pidfd stays, for us and ours to look at the parent. */
 	bri_identity_enter(plan->identity, plan->own_name, plan->family->pidfd, plan->ordinal,
 			   plan->process->name);
@@ -471,9 +476,8 @@ static void run_child(struct plan *plan)
 	plan->theirs->starting = true;
 	call_hooks();
 	plan->theirs->starting = false;
-	if (bri_args_here(plan->args, bri_fail_process, &args) < 0)
-		brood_process_fail("no memory for its arguments");
-	bri_end(plan->target != NULL ? plan->target(args) : plan->run(plan->self, args));
+	bri_end(plan->target != NULL ? plan->target(plan->here) :
+				       plan->run(plan->self, plan->here));
 }
 
 /* ---- the parent */
@@ -566,9 +570,9 @@ static int fork_child(struct plan *plan, brood_process **ret_process)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &plan->mask);
 	pid = fork();
-	r = -errno;
 	if (pid == 0)
 		run_child(plan);
+	r = -errno;
 	pthread_sigmask(SIG_SETMASK, &plan->mask, NULL);
 	if (pid < 0) {
 		return bri_fail(plan->opts->fail, "fork", r, NULL);
