@@ -366,11 +366,13 @@ struct taken {
 	size_t n_fds, at;         /* the first one that was not made use of */
 };
 
-/* What comes first. Only its pages that are written are there. */
+#define PAGE 4096 /* or more */
+
+/* What comes first. Only its pages that are written are there; most orders need one. */
 static union {
 	struct hello hello;
 	char bytes[SMALL];
-} first;
+} first __attribute__((aligned(PAGE)));
 
 /* Says why there will be no function, and ends. */
 static void refuse(int channel, const brood_fail *fail) __attribute__((noreturn));
@@ -517,8 +519,6 @@ static const void *part(struct taken *taken, uint64_t n, size_t size)
 
 /* ---- the child: doing it */
 
-#define PAGE 4096 /* or more */
-
 /* What can be made before there is an order. */
 struct self {
 	struct bri_family *family;
@@ -540,8 +540,7 @@ static int begin(struct self *self, const struct bri_born *born, brood_fail *fai
 	bri_crash_aim(&self->record->crash);
 	/* Pages that the start would have to wait for. */
 	atomic_store(&self->record->left, 0);
-	for (size_t at = 0; at < 2 * PAGE; at += PAGE)
-		((volatile char *)first.bytes)[at] = 0;
+	*(volatile char *)first.bytes = 0;
 	bri_identity_reserve();
 	return 0;
 }
