@@ -296,7 +296,7 @@ for timeout in ('""', '20'):
     ], name='much at once each way' + (', with a deadline' if timeout == '20' else ''))
 scene('H04', 'communicate_timeout', [
     (f'popen {PIPES} -- sh -c "printf pineapple >&2; {WAIT_FOR_GO}; printf pear >&2; cat"', 'ok'),
-    ('communicate =banana 0.1', 'ETIMEDOUT'), GO, ('communicate "" 10', 'out=banana err=pineapplepear'), ENDED])
+    ('communicate =banana 0.5', 'ETIMEDOUT'), GO, ('communicate "" 10', 'out=banana err=pineapplepear'), ENDED])
 scene('H04', 'communicate_timeout_large_output', [
     (f'popen out=pipe -- sh -c "head -c {BIG} /dev/zero; {WAIT_FOR_GO}; for i in 1 2 3; do head -c {BIG} /dev/zero; sleep 0.05; done"',
      'ok'), ('communicate "" 0.15', 'ETIMEDOUT'), GO, ('communicate "" 10', f'out={bulk(bytes(4 * BIG))} err none'), ENDED])
@@ -306,7 +306,7 @@ scene('H04', 'communicate_timeout', [
     'CPython forgets what was not yet written: it waits for ever')),
     ('kill', 'ok'), ('wait 10', Differs('0', '-9', 'as above'))], name='timeout in the middle of the input')
 scene('H04', 'communicate_timeout', [
-    (f'popen in=pipe out=pipe -- sh -c "{WAIT_FOR_GO}; cat"', 'ok'), ('communicate =one 0.05', 'ETIMEDOUT'),
+    (f'popen in=pipe out=pipe -- sh -c "{WAIT_FOR_GO}; cat"', 'ok'), ('communicate =one 0.5', 'ETIMEDOUT'),
     ('communicate =two 10', Differs('EALREADY', 'EINVAL',
     'all mistakes of a caller are a ValueError there; here this one has its own number')),
     GO, ('communicate "" 10', 'out=one err none'), ENDED], name='input twice')
