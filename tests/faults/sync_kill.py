@@ -61,7 +61,7 @@ UNREACHED = (
 
 
 class Kill(killing.Kill):
-    stride = killing.stride(97, 23)
+    stride = killing.stride(193, 23)
     folder, not_operations, unreached, least = 'sync', NOT_OPERATIONS, UNREACHED, 1000
 
 
