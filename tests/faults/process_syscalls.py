@@ -56,6 +56,7 @@ ALLOWED = {
     ('parent', 'recvmsg', None): 'the server is asked for another one',
     ('parent', 'sendto next', None): 'the next start asks for its process, if this did not',
     ('parent', 'readv', None): 'the byte stays, in a pipe that is closed next',
+    **{('parent', f'fcntl {what} group', None): 'it cannot happen; what is left of its group lives on' for what in ('F_SETSIG', 'F_SETFL')},
     ('parent', 'write group', None): 'it cannot happen; what is left of its group lives on',
     ('parent', 'readlink', None): 'the path of the program is for words',
     ('parent', 'rt_sigprocmask', None): 'nothing can be done about it, and it cannot happen',

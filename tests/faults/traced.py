@@ -73,7 +73,7 @@ class Trace:
 
     def __init__(self, text, main, stopping, naming):
         self.stopping, self.naming = stopping, naming
-        self.calls, self.marks, self.astray = [], [], False
+        self.calls, self.marks, self.astray, self.groups = [], [], False, set()
         self.order, self.loaded, self.counts, self.open = [main], {}, {}, {}
         for line in text.split('\n'):
             match = re.match(r'(\d+)\s+(.*)', line)
@@ -123,11 +123,23 @@ class Trace:
         if '<unfinished' not in arguments:
             self.finish(pid, arguments)
 
+    def group_of(self, pid, name, arguments):
+        """Whether it is for a descriptor that has been aimed at a process group."""
+        aimed = re.match(r'(\d+), F_SETOWN, -\d+\)', arguments) if name == 'fcntl' else None
+        if aimed:
+            self.groups.add((pid, aimed.group(1)))
+        elif name == 'close':
+            self.groups.discard((pid, arguments.split(')')[0]))
+        elif name == 'fcntl' and (pid, arguments.split(',')[0]) in self.groups:
+            return ' group'
+        return ''
+
     def finish(self, pid, text):
         call, arguments = self.open.pop(pid, (None, ''))
         if call is None:
             return
-        call.purpose = purpose_of(call.name, arguments.replace(' <unfinished ...>', '') + text)
+        arguments = arguments.replace(' <unfinished ...>', '') + text
+        call.purpose = purpose_of(call.name, arguments) + self.group_of(pid, call.name, arguments)
         result = re.findall(r'\)\s+= (-?\w+)', text)
         call.injected = '(INJECTED)' in text
         self.astray |= call.injected and call.process == 'parent' and self.marks in (
