@@ -507,7 +507,8 @@ START_TEST(an_idle_waiter_uses_no_processor)
 	nap_ms(50);
 	used = cpu_of(pid);
 	nap_ms(2000);
-	ck_assert_int_lt(cpu_of(pid) - used, 2 * BROOD_MSEC);
+	/* A sanitizer's runtime has a thread that does something now and then. */
+	ck_assert_int_lt(cpu_of(pid) - used, (is_sanitized ? 20 : 2) * BROOD_MSEC);
 	finish_off(pid);
 }
 END_TEST

@@ -234,7 +234,7 @@ int bri_order_make(const struct bri_order_facts *facts, brood_fail *fail,
 	bri_cleanup(bri_packed_fini) struct bri_packed packed = { .data = NULL };
 	bri_cleanup(bri_order_fini) struct bri_order order = { .memory = -1 };
 	const struct bri_settings *settings = facts->settings;
-	struct order head;
+	struct order head = { .parent = 0 };
 	uint32_t has;
 	int r = bri_args_pack(facts->args, fail, &packed);
 
@@ -709,8 +709,8 @@ void bri_order_obey(int channel, const struct bri_born *born)
 	brood_fail fail = { .step = "channel" };
 	brood_process_target *target;
 	struct self self = { .lifeline = -1 };
-	brood_args *args;
-	void *function;
+	brood_args *args = NULL;
+	void *function = NULL;
 	sigset_t mask;
 	int unready = begin(&self, born, &fail);
 

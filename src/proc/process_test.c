@@ -1665,7 +1665,7 @@ static int kill_others(pid_t server, pid_t known)
 			continue;
 		if (fgets(line, sizeof(line), stat) != NULL && strrchr(line, ')') != NULL)
 			parent = (pid_t)strtol(strrchr(line, ')') + 4, NULL, 10);
-		fclose(stat);
+		(void)fclose(stat);
 		if (parent != server)
 			continue;
 		ck_assert_int_eq(kill(pid, SIGKILL), 0);

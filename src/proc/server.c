@@ -49,6 +49,10 @@ enum { PIDFD, CHANNEL, TOLD, RECORD, MADE, LIFELINE = PIDFD /* on the other side
 
 /* ---- the owner */
 
+static const struct bri_spare no_spare = {
+	.process = { .pidfd = -1 }, .channel = -1, .told = -1, .record = -1
+};
+
 /* It reads the end of its channel, and goes. */
 static void let_go(struct bri_spare *spare)
 {
@@ -98,7 +102,7 @@ static void discard(struct bri_spare *spare)
 /* The server goes, if it has not gone, and all that it was to us. */
 static void forget(struct bri_family *family)
 {
-	struct bri_spare spare;
+	struct bri_spare spare = no_spare;
 
 	(void)brood_child_stop(family->server, 0, NULL);
 	family->server = brood_child_free(family->server);
@@ -115,7 +119,7 @@ static void forget(struct bri_family *family)
 /* In order: it reaps its spare, which would be somebody else's to reap if it were killed. */
 static void dismiss(struct bri_family *family)
 {
-	struct bri_spare spare;
+	struct bri_spare spare = no_spare;
 
 	while (family->spares > 0 && hear(family, &spare) == 0)
 		let_go(&spare);

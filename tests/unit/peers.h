@@ -26,7 +26,7 @@ void unshare_far(void);
 #define FIXTURES_OF_METHODS(s)                          \
 	static void make_for(brood_start_method method) \
 	{                                               \
-		s = share_far(sizeof(*(s)));            \
+		(s) = share_far(sizeof(*(s)));          \
 		brood_set_start_method(method, true);   \
 	}                                               \
 	static void make_for_fork(void)                 \
