@@ -709,8 +709,8 @@ void bri_order_obey(int channel, const struct bri_born *born)
 	brood_fail fail = { .step = "channel" };
 	brood_process_target *target;
 	struct self self = { .lifeline = -1 };
-	brood_args *args = NULL;
-	void *function = NULL;
+	brood_args *args;
+	void *function;
 	sigset_t mask;
 	int unready = begin(&self, born, &fail);
 
