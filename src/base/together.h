@@ -7,4 +7,6 @@
 
 #define BRI_TOGETHER __attribute__((section("bri_together")))
 
+#define BRI_PAGE 4096 /* bytes, or more */
+
 #endif

@@ -28,8 +28,6 @@ static size_t size_of(unsigned depth)
 	return sizeof(struct bri_identity) + (depth + 1) * sizeof(struct bri_ancestor);
 }
 
-#define PAGE 4096 /* or more */
-
 BRI_TOGETHER static struct bri_identity *ahead; /* memory of a page for the next one; NULL: none */
 
 static struct bri_identity *map(size_t size)
@@ -42,7 +40,7 @@ static struct bri_identity *map(size_t size)
 
 void bri_identity_reserve(void)
 {
-	ahead = map(PAGE);
+	ahead = map(BRI_PAGE);
 	if (ahead != NULL)
 		ahead->generation = 0; /* it is there now */
 }
@@ -51,7 +49,7 @@ static struct bri_identity *make(uint64_t generation, unsigned depth)
 {
 	struct bri_identity *identity = NULL;
 
-	if (ahead != NULL && size_of(depth) <= PAGE) {
+	if (ahead != NULL && size_of(depth) <= BRI_PAGE) {
 		identity = ahead;
 		ahead = NULL;
 	}

@@ -366,13 +366,11 @@ struct taken {
 	size_t n_fds, at;         /* the first one that was not made use of */
 };
 
-#define PAGE 4096 /* or more */
-
 /* What comes first. Only its pages that are written are there; most orders need one. */
 static union {
 	struct hello hello;
 	char bytes[SMALL];
-} first __attribute__((aligned(PAGE)));
+} first __attribute__((aligned(BRI_PAGE)));
 
 /* Says why there will be no function, and ends. */
 static void refuse(int channel, const brood_fail *fail) __attribute__((noreturn));
@@ -534,10 +532,8 @@ static int begin(struct self *self, const struct bri_born *born, brood_fail *fai
 	self->record = born != NULL ? born->record : NULL;
 	self->lifeline = born != NULL ? born->lifeline : -1;
 	bri_end_at_exit();
-	bri_crash_prepare();
 	if (self->record == NULL)
 		return 0;
-	bri_crash_aim(&self->record->crash);
 	/* Pages that the start would have to wait for. */
 	atomic_store(&self->record->left, 0);
 	*(volatile char *)first.bytes = 0;
@@ -598,8 +594,6 @@ static int take_record(struct taken *taken, struct self *self, brood_fail *fail)
 	if (self->record == NULL)
 		return bri_fail(fail, "memory", errno, NULL);
 	bri_closep(&taken->kinds[BRI_ORDER_RECORD]);
-	bri_crash_arm();
-	bri_crash_aim(&self->record->crash);
 	return 0;
 }
 
@@ -724,6 +718,9 @@ void bri_order_obey(int channel, const struct bri_born *born)
 	mask = taken.order->mask;
 	forget(&taken);
 	bri_crash_prepare(); /* with what was loaded for it */
+	if (born == NULL)    /* else by the server */
+		bri_crash_arm();
+	bri_crash_aim(&self.record->crash);
 	/* Nobody hears it: the parent is gone, or has given up. */
 	if (bri_send(channel, &ready, sizeof(ready)) < 0)
 		_exit(1);

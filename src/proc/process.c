@@ -879,22 +879,21 @@ int brood_process_signal(brood_process *process, int signum)
 }
 
 /* To all that belongs to it. */
+static int signal_all(brood_process *process, int signum, int (*tell)(brood_child *child))
+{
+	if (check_handle(process) < 0 || process->role != BRI_CHILD)
+		return brood_process_signal(process, signum);
+	return tell(process->child);
+}
+
 int brood_process_terminate(brood_process *process)
 {
-	int r = check_handle(process);
-
-	if (r < 0 || process->role != BRI_CHILD)
-		return r < 0 ? r : brood_process_signal(process, SIGTERM);
-	return brood_child_terminate(process->child);
+	return signal_all(process, SIGTERM, brood_child_terminate);
 }
 
 int brood_process_kill(brood_process *process)
 {
-	int r = check_handle(process);
-
-	if (r < 0 || process->role != BRI_CHILD)
-		return r < 0 ? r : brood_process_signal(process, SIGKILL);
-	return brood_child_kill(process->child);
+	return signal_all(process, SIGKILL, brood_child_kill);
 }
 
 int brood_process_interrupt(brood_process *process)

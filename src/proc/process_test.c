@@ -931,15 +931,11 @@ END_TEST
 static const char *plain(const char *way, int status_wanted)
 {
 	static char text[600];
-	char path[] = "/tmp/brood-plain-XXXXXX";
-	int file = mkstemp(path);
+	int file = open_file("plain", "");
 	brood_spawn_opts opts = { .out = { .kind = BROOD_STDIO_FD, .fd = file } };
-	brood_exit end;
+	brood_exit end = run(BROOD_ARGV(CHILD("plain"), way), &opts);
 	ssize_t n;
 
-	ck_assert_int_ge(file, 0);
-	unlink(path);
-	end = run(BROOD_ARGV(CHILD("plain"), way), &opts);
 	ck_assert_int_eq(brood_exit_code(&end), status_wanted);
 	n = pread(file, text, sizeof(text) - 1, 0);
 	ck_assert_int_ge(n, 0);
