@@ -1,5 +1,6 @@
 /* What sides wait for: a lock, the end of a bias, the other side. queue_side.h says in which order. */
 #include <sched.h>
+#include <sys/resource.h>
 
 #include "ipc/queue_side.h"
 
@@ -9,6 +10,8 @@
 #define MOST_YIELDS 4                 /* before a sleep */
 #define LONG_YIELD (100 * BROOD_USEC) /* after which it was a stranger who ran */
 #define MOST_SELFISH 1023             /* waits */
+#define TRUST 16                      /* waits */
+#define MOST_VAIN 3                   /* looks */
 
 struct bri_mark bri_side_look(const struct bri_side *side)
 {
@@ -80,29 +83,60 @@ static bool has_moved(const struct bri_call *call, uint32_t noted)
 	return (bri_word(&call->other->word) | BRI_QUEUE_ASLEEP) != noted;
 }
 
+/* Patience is by the clock, since what we wait for may have to be woken first: where it is shorter than that, two that wait
+ * for each other and once have slept sleep on in turn. Each look in vain halves it, down to an eighth. */
 static bool moves_while_we_look(const struct bri_call *call, uint32_t noted)
 {
-	for (unsigned glances = call->self->looks * BRI_GLANCES; glances > 0; glances--) {
-		if (has_moved(call, noted))
-			return true;
-		bri_pause();
+	struct bri_thread *self = call->self;
+	int64_t began = 0, now;
+
+	if (self->looks == 0)
+		return false;
+	for (;;) {
+		for (unsigned glances = BRI_GLANCES; glances > 0; glances--) {
+			if (has_moved(call, noted)) {
+				self->vain = 0;
+				return true;
+			}
+			bri_pause();
+		}
+		now = brood_now();
+		began = began == 0 ? now : began;
+		if (now - began >= BRI_PATIENCE >> self->vain)
+			break;
 	}
+	if (self->vain < MOST_VAIN)
+		self->vain++;
 	return false;
+}
+
+/* How often another thread has got our processor. The kernel counts a yield that changed nothing as none. */
+static long switches(void)
+{
+	struct rusage usage = { .ru_nvcsw = 0 };
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw + usage.ru_nivcsw;
 }
 
 /* Who is to move it may want this very processor, where our wake has put it. Two that look at each other on one processor
  * see nothing; two that sleep in turn stay there, since the scheduler moves who is kept waiting, and nobody is; so we let
  * it run, awake. But it may be a stranger who runs then, and for milliseconds: after that we do not for some waits, and
- * for twice as many each time. */
+ * for twice as many each time. And where nobody else ran, it was moved from another processor meanwhile: then to look is
+ * better, so that what a yield brought is asked the first time, and each TRUST times. */
 static bool moves_while_others_run(const struct bri_call *call, uint32_t noted)
 {
 	struct bri_thread *self = call->self;
+	bool trusted = self->yields > 1;
 	int64_t began, now;
+	long before;
 
+	self->yields = trusted ? self->yields - 1 : 0;
 	if (self->selfish > 0) {
 		self->selfish--;
 		return false;
 	}
+	before = trusted ? 0 : switches();
 	now = brood_now();
 	for (int i = 0; i < MOST_YIELDS; i++) {
 		began = now;
@@ -114,25 +148,26 @@ static bool moves_while_others_run(const struct bri_call *call, uint32_t noted)
 			self->selfish = self->robbed;
 			return has_moved(call, noted);
 		}
-		if (has_moved(call, noted))
+		if (has_moved(call, noted)) {
+			if (!trusted && switches() != before)
+				self->yields = TRUST;
 			return true;
+		}
 	}
+	self->yields = 0;
 	return false;
 }
 
 /* What helped the last time comes first. */
 static bool moves(const struct bri_call *call, uint32_t noted)
 {
-	struct bri_thread *self = call->self;
-	bool yielded = self->yields;
+	bool yielded = call->self->yields > 0;
 
 	if (yielded && moves_while_others_run(call, noted))
 		return true;
-	self->yields = false;
 	if (moves_while_we_look(call, noted))
 		return true;
-	self->yields = !yielded && moves_while_others_run(call, noted);
-	return self->yields;
+	return !yielded && moves_while_others_run(call, noted);
 }
 
 /* Nobody waits for a gate who holds a lock. */

@@ -17,6 +17,7 @@
 #define BRI_BREATHS 192
 #define BRI_GLANCES \
 	50 /* for each look, a breath each, at what nobody would take from another's hands */
+#define BRI_PATIENCE (30 * BROOD_USEC) /* for which one glances, whatever a breath is here */
 #endif
 
 static inline void bri_pause(void)

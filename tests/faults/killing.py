@@ -23,7 +23,7 @@ LONG = os.environ.get('BROOD_TEST_LONG')
 ALL = LONG == 'all'
 KILLS = 10000 if ALL else 2000 if LONG else 400
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), '..', '..'))
-FLAGS = ['-std=gnu11', '-O2', '-g', '-D_GNU_SOURCE', '-DBRI_LOOKS=2', '-DBRI_BREATHS=1', '-DBRI_GLANCES=1', '-DBRI_JOIN_AFTER=1', '-DBRI_ASKS=20000000', '-fno-strict-aliasing',
+FLAGS = ['-std=gnu11', '-O2', '-g', '-D_GNU_SOURCE', '-DBRI_LOOKS=2', '-DBRI_BREATHS=1', '-DBRI_GLANCES=1', '-DBRI_PATIENCE=0', '-DBRI_JOIN_AFTER=1', '-DBRI_ASKS=20000000', '-fno-strict-aliasing',
          '-fstack-protector-strong', '-w', '-Wl,-z,now', '-pthread']
 SUMMARY = []  # the lines to close with
 
