@@ -713,7 +713,7 @@ void bri_order_obey(int channel, const struct bri_born *born)
 	    set_all(&taken, &fail) < 0 || take_args(&taken, &args, &fail) < 0)
 		refuse(channel, &fail);
 	bri_method_inherit((brood_start_method)taken.order->method);
-	brood_log_to_stderr(taken.order->log_level);
+	bri_log_inherit(taken.order->log_level, taken.kinds[BRI_ORDER_LOG]);
 	target = (brood_process_target *)(uintptr_t)function;
 	mask = taken.order->mask;
 	forget(&taken);

@@ -25,6 +25,7 @@ enum bri_order_fd {
 	BRI_ORDER_FOLDER,   /* the working directory; by spawn it is inherited */
 	BRI_ORDER_OUT,      /* stdout; … */
 	BRI_ORDER_ERR,      /* stderr; … */
+	BRI_ORDER_LOG,      /* where its lines go, if not there */
 	BRI_ORDER_FDS
 };
 

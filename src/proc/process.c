@@ -53,7 +53,7 @@ struct far {
 	struct bri_function function;
 	struct bri_image image;
 	struct bri_order order;
-	int record, channel, folder;
+	int record, channel, folder, log;
 };
 
 struct plan {
@@ -110,6 +110,7 @@ static void free_far(struct far *far)
 	bri_closep(&far->record);
 	bri_closep(&far->channel);
 	bri_closep(&far->folder);
+	bri_closep(&far->log);
 	free(far);
 }
 
@@ -226,7 +227,7 @@ static int plan_far(struct plan *plan, brood_fail *fail)
 	if (plan->far == NULL)
 		return bri_fail(fail, "memory", ENOMEM, NULL);
 	plan->far->order.memory = plan->far->record = -1;
-	plan->far->channel = plan->far->folder = -1;
+	plan->far->channel = plan->far->folder = plan->far->log = -1;
 	r = bri_function_name((const void *)(uintptr_t)plan->target, &plan->far->function, fail);
 	if (r < 0)
 		return r;
@@ -457,6 +458,7 @@ static void run_child(struct plan *plan)
 	bri_identity_enter(plan->identity, plan->own_name, plan->family->pidfd, plan->ordinal,
 			   plan->process->name);
 	bri_family_enter(plan->theirs, plan->process);
+	bri_log_enter();
 	if (!plan->opts->outlive)
 		bri_lifeline_arm(plan->lifeline);
 	else
@@ -616,7 +618,8 @@ static int make_order(struct plan *plan)
 			 [BRI_ORDER_OUT] =
 				 forked && bri_is_open(STDOUT_FILENO) ? STDOUT_FILENO : -1,
 			 [BRI_ORDER_ERR] =
-				 forked && bri_is_open(STDERR_FILENO) ? STDERR_FILENO : -1 }
+				 forked && bri_is_open(STDERR_FILENO) ? STDERR_FILENO : -1,
+			 [BRI_ORDER_LOG] = plan->far->log }
 	};
 
 	return bri_order_make(&facts, plan->opts->fail, &plan->far->order);
@@ -671,6 +674,9 @@ static int spawn_child(struct plan *plan)
 
 	flush(plan);
 	pthread_sigmask(SIG_SETMASK, NULL, &plan->mask);
+	r = bri_log_channel(&far->log);
+	if (r < 0)
+		return bri_fail(plan->opts->fail, "channel", r, NULL);
 	r = make_order(plan);
 	if (r < 0)
 		return r;
