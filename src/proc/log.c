@@ -241,20 +241,12 @@ static void own_name(char name[BROOD_PROCESS_NAME_MOST + 1])
 		brood_process_name(self, name, BROOD_PROCESS_NAME_MOST + 1);
 }
 
-int brood_log(int level, const char *format, ...)
+static __attribute__((noinline)) int log_it(int level, const char *format, va_list args)
 {
 	brood_log_record record = { .level = level };
-	int least_now = atomic_load(&least);
 	char line[LINE];
-	va_list args;
-	int n;
 
-	if (least_now == 0 || level < least_now)
-		return 0;
-	va_start(args, format);
-	n = vsnprintf(record.text, sizeof(record.text), format, args);
-	va_end(args);
-	if (n < 0)
+	if (vsnprintf(record.text, sizeof(record.text), format, args) < 0)
 		return -EINVAL;
 	own_name(record.process);
 	if (atomic_load(&writes) != 0) {
@@ -264,6 +256,20 @@ int brood_log(int level, const char *format, ...)
 			return 0;
 	}
 	return write_line(line, brood_log_line(&record, line, sizeof(line)));
+}
+
+/* Where nothing is written, the memory for a line is not touched either: in a new process that would be a page. */
+int brood_log(int level, const char *format, ...)
+{
+	int least_now = atomic_load(&least), r;
+	va_list args;
+
+	if (least_now == 0 || level < least_now)
+		return 0;
+	va_start(args, format);
+	r = log_it(level, format, args);
+	va_end(args);
+	return r;
 }
 
 void bri_log_failure(const char *text)
