@@ -11,7 +11,7 @@
 #define LONG_YIELD (100 * BROOD_USEC) /* after which it was a stranger who ran */
 #define MOST_SELFISH 1023             /* waits */
 #define TRUST 16                      /* waits */
-#define MOST_VAIN 3                   /* looks */
+#define MOST_VAIN 63                  /* waits */
 
 struct bri_mark bri_side_look(const struct bri_side *side)
 {
@@ -84,30 +84,24 @@ static bool has_moved(const struct bri_call *call, uint32_t noted)
 }
 
 /* Patience is by the clock, since what we wait for may have to be woken first: where it is shorter than that, two that wait
- * for each other and once have slept sleep on in turn. Each look in vain halves it, down to an eighth. */
+ * for each other and once have slept sleep on in turn. */
 static bool moves_while_we_look(const struct bri_call *call, uint32_t noted)
 {
-	struct bri_thread *self = call->self;
 	int64_t began = 0, now;
 
-	if (self->looks == 0)
+	if (call->self->looks == 0)
 		return false;
 	for (;;) {
 		for (unsigned glances = BRI_GLANCES; glances > 0; glances--) {
-			if (has_moved(call, noted)) {
-				self->vain = 0;
+			if (has_moved(call, noted))
 				return true;
-			}
 			bri_pause();
 		}
 		now = brood_now();
 		began = began == 0 ? now : began;
-		if (now - began >= BRI_PATIENCE >> self->vain)
-			break;
+		if (now - began >= BRI_PATIENCE)
+			return false;
 	}
-	if (self->vain < MOST_VAIN)
-		self->vain++;
-	return false;
 }
 
 /* How often another thread has got our processor. The kernel counts a yield that changed nothing as none. */
@@ -159,7 +153,7 @@ static bool moves_while_others_run(const struct bri_call *call, uint32_t noted)
 }
 
 /* What helped the last time comes first. */
-static bool moves(const struct bri_call *call, uint32_t noted)
+static bool moves_if_we_stay(const struct bri_call *call, uint32_t noted)
 {
 	bool yielded = call->self->yields > 0;
 
@@ -168,6 +162,26 @@ static bool moves(const struct bri_call *call, uint32_t noted)
 	if (moves_while_we_look(call, noted))
 		return true;
 	return !yielded && moves_while_others_run(call, noted);
+}
+
+/* Who was awake in vain sleeps at once for some waits, and for twice as many each time: not for the time that is saved alone. The
+ * scheduler lets who is woken take the processor from who woke it, if it has slept before and not looked about or yielded. */
+static bool moves(const struct bri_call *call, uint32_t noted)
+{
+	struct bri_thread *self = call->self;
+	bool moved;
+
+	if (self->asleep > 0) {
+		self->asleep--;
+		return false;
+	}
+	moved = moves_if_we_stay(call, noted);
+	if (moved)
+		self->vain = 0;
+	else if (self->vain < MOST_VAIN)
+		self->vain = (uint8_t)(2 * self->vain + 1);
+	self->asleep = self->vain;
+	return moved;
 }
 
 /* Nobody waits for a gate who holds a lock. */

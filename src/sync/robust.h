@@ -79,7 +79,7 @@ struct bri_thread {
 	uint32_t looks; /* at a word, before sleeping on it; see pause.h */
 	/* how it waits awake for a queue, learned from how that went: see ipc/queue_wait.c */
 	uint32_t selfish, robbed;
-	uint8_t yields, vain;
+	uint8_t yields, vain, asleep;
 };
 
 /* In the static block, so that a signal handler can use it before anybody else did. Musl has no other
