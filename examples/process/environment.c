@@ -1,9 +1,6 @@
 /* environment - a fork has a copy of all that there is: what it changes nobody else sees
  *
- *	os.environ['COLOUR'] = 'red'; numbers = [1, 2, 3]
- *	def child(): os.environ['COLOUR'] = 'blue'; numbers.append(4); show('child')
- *	p = Process(target=child); p.start(); p.join(); show('parent')
- */
+ * environment.py is the same in Python, and prints the same. */
 #include <brood/process.h>
 
 #include <stdio.h>

@@ -1,15 +1,6 @@
 /* hello - one process, and the ids of who is who
  *
- *	from multiprocessing import Process
- *	def f(name):
- *	    info('function f')
- *	    print('hello', name)
- *	if __name__ == '__main__':
- *	    info('main line')
- *	    p = Process(target=f, args=('bob',))
- *	    p.start()
- *	    p.join()
- */
+ * hello.py is the same in Python, and prints the same. */
 #include <brood/process.h>
 
 #include <stdio.h>

@@ -1,12 +1,6 @@
 /* ids - who is whose child
  *
- *	def child():
- *	    print('I am child', os.getpid() == current_process().pid, 'of', parent_process().name)
- *	p = Process(target=child)
- *	p.start()
- *	print('I am', os.getpid(), 'and have just made', p.pid)
- *	p.join()
- */
+ * ids.py is the same in Python, and prints the same. */
 #include <brood/process.h>
 
 #include <stdio.h>

@@ -7,14 +7,75 @@ import sys
 import time
 import unittest
 
+HERE = os.path.dirname(os.path.realpath(__file__))
 FOLDER = sys.argv.pop(1)
 PATIENCE = 60
+IDS = re.compile(r'(?<=pid=)\d+|(?<=parent=)\d+|(?<=process: )\d+|(?<=process id: )\d+|(?<=process )\d+(?=, and)'
+                 r'|(?<=parent is )\d+|(?<=I, )\d+|(?<=process, )\d+|(?<=run on )\d+')
+
+
+def lines_of(*command):
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONUNBUFFERED'}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True,
+                          env=environment)
+    return done.stdout.splitlines()
 
 
 def said(name, *words):
-    done = subprocess.run([os.path.join(FOLDER, 'process-' + name), *words], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True)
-    return done.stdout.splitlines()
+    return lines_of(os.path.join(FOLDER, 'process-' + name), *words)
+
+
+def without_ids(lines):
+    """Ids are the first one, the second one, ... as they come; so are counts of processors."""
+    seen = {}
+    return [IDS.sub(lambda found: f'#{seen.setdefault(found.group(), len(seen))}', line) for line in lines]
+
+
+class Twins(unittest.TestCase):
+    """What an example prints is what its twin in Python does."""
+
+    def compare(self, name, *words, in_order=True):
+        ours = without_ids(said(name, *words))
+        theirs = without_ids(lines_of(sys.executable, '-B', os.path.join(HERE, name + '.py'), *words))
+        if not in_order:
+            ours.sort()
+            theirs.sort()
+        self.assertEqual(ours, theirs)
+        self.assertTrue(ours)
+
+    def test_all_have_one(self):
+        ours = {file[:-2] for file in os.listdir(HERE) if file.endswith('.c')} - {'supervised'}
+        self.assertEqual(ours, {file[:-3] for file in os.listdir(HERE) if file.endswith('.py')} - {'process_test'})
+
+    def test_hello(self):
+        self.compare('hello')
+
+    def test_three(self):
+        self.compare('three', in_order=False)
+
+    def test_daemon(self):
+        self.compare('daemon', in_order=False)
+
+    def test_daemon_with_join(self):
+        self.compare('daemon', 'join', in_order=False)
+
+    def test_subclass(self):
+        self.compare('subclass', in_order=False)
+
+    def test_environment(self):
+        self.compare('environment')
+
+    def test_ids(self):
+        self.compare('ids')
+
+    def test_sum(self):
+        self.compare('sum', '8', '1000000')
+
+    def test_sum_without_join(self):
+        self.compare('sum', '3', '1000', 'leave', in_order=False)
+
+    def test_resolve(self):
+        self.compare('resolve', 'localhost', '127.0.0.1', '127.0.0.2', 'no.such.name.invalid')
 
 
 class Examples(unittest.TestCase):
@@ -33,7 +94,7 @@ class Examples(unittest.TestCase):
         self.assertEqual(sorted(line for line in lines if line.startswith('worker')), ['worker 1', 'worker 2', 'worker 3'])
         ends = [line for line in lines if line.startswith('<')]
         for number, line in enumerate(ends, 1):
-            self.assertTrue(re.fullmatch(rf"<Process 'Process-{number}' pid=\d+ parent=\d+ stopped exitcode=0>", line), line)
+            self.assertTrue(re.fullmatch(rf"<Process name='Process-{number}' pid=\d+ parent=\d+ stopped exitcode=0>", line), line)
         self.assertEqual(len(ends), 3)
 
     def test_daemon(self):
@@ -49,7 +110,7 @@ class Examples(unittest.TestCase):
                          ['Exiting: daemon', 'Exiting: non-daemon', 'Starting: daemon', 'Starting: non-daemon'])
 
     def test_subclass(self):
-        self.assertEqual(sorted(said('subclass')), [f'In Process-{n + 1}: {n}' for n in range(5)])
+        self.assertEqual(sorted(said('subclass')), [f'In Worker-{n + 1}: {n}' for n in range(5)])
 
     def test_environment(self):
         self.assertEqual(said('environment'), ['child, before: red, 3 numbers', 'child, after: blue, 4 numbers',

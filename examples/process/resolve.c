@@ -1,15 +1,6 @@
 /* resolve NAME... - a call of the C library that blocks, getaddrinfo(3), made one that does not, by workers over two queues
  *
- *	def worker(requests, answers):
- *	    for number, name in iter(requests.get, None):
- *	        try: answers.put((number, socket.gethostbyname(name)))
- *	        except OSError: answers.put((number, None))
- *	requests, answers = Queue(), Queue()
- *	for _ in range(4): Process(target=worker, args=(requests, answers), daemon=True).start()
- *	for request in enumerate(sys.argv[1:]): requests.put(request)   # returns at once
- *	print(len(sys.argv) - 1, 'asked')                               # and goes on meanwhile
- *	for number, address in sorted(answers.get() for _ in sys.argv[1:]): ...
- */
+ * resolve.py is the same in Python, and prints the same. */
 #include <brood/process.h>
 #include <brood/queue.h>
 

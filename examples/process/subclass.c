@@ -1,12 +1,6 @@
 /* subclass - an object that runs, in a process of its own
  *
- *	class Worker(Process):
- *	    def __init__(self, n): super().__init__(); self.n = n
- *	    def run(self): print(f'In {self.name}: {self.n}')
- *	jobs = [Worker(n) for n in range(5)]
- *	for p in jobs: p.start()
- *	for p in jobs: p.join()
- */
+ * subclass.py is the same in Python, and prints the same. */
 #include <brood/process.h>
 
 #include <stdio.h>
@@ -30,10 +24,14 @@ static int run(void *self, const brood_args *args)
 int main(void)
 {
 	struct worker jobs[5];
+	char name[32];
 
 	for (int n = 0; n < 5; n++) {
+		const brood_process_opts opts = { .name = name };
+
 		jobs[n].n = n;
-		if (brood_process_start_run(run, &jobs[n], BROOD_NO_ARGS, NULL, &jobs[n].process) <
+		snprintf(name, sizeof(name), "Worker-%d", n + 1); /* as Python does by itself */
+		if (brood_process_start_run(run, &jobs[n], BROOD_NO_ARGS, &opts, &jobs[n].process) <
 		    0)
 			return 1;
 	}

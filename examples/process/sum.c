@@ -1,17 +1,6 @@
 /* sum [PROCESSES [N [leave]]] - processes that add up 0 to N - 1, 8 and 100,000,000 of them by default
  *
- *	def add(total, left, first, last):
- *	    part = sum(range(first, last))
- *	    with total.get_lock(): total.value += part
- *	    with left.get_lock():
- *	        left.value -= 1
- *	        if left.value == 0: print(total.value)
- *	total, left = Value('q'), Value('q', 8)
- *	jobs = [Process(target=add, args=(total, left, i * n // 8, (i + 1) * n // 8)) for i in range(8)]
- *	for job in jobs: job.start()
- *	if not leave:
- *	    for job in jobs: job.join()
- *	print('main line: the end')
+ * sum.py is the same in Python, and prints the same.
  *
  * Who is not joined is waited for all the same, at the end of the program. */
 #include <brood/process.h>

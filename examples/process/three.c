@@ -1,10 +1,6 @@
 /* three - three processes, who of them runs, and how many could
  *
- *	p1, p2, p3 = (Process(target=worker, args=(i,)) for i in (1, 2, 3))
- *	for p in (p1, p2, p3): p.start()
- *	print(len(active_children()), 'run on', cpu_count(), 'processors')
- *	for p in (p1, p2, p3): p.join()
- */
+ * three.py is the same in Python, and prints the same. */
 #include <brood/process.h>
 #include <brood/queue.h>
 

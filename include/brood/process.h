@@ -287,15 +287,15 @@ BROOD_API int brood_process_depth(const brood_process *process);
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API int brood_process_path(const brood_process *process, char *buf, size_t size);
 
-/** Describe it in a line, as Python's repr() does: "<Process 'Process-1' pid=71 parent=70 stopped exitcode=-SIGTERM
- * daemon>". After pid and parent: started, stopped, unknown (the parent's handle), or closed.
+/** Describe it in a line, as Python's repr() does: "<Process name='Process-1' pid=71 parent=70 stopped
+ * exitcode=-SIGTERM daemon>". After pid and parent: started, stopped, unknown (the parent's handle), or closed.
  * Returns: the length that the whole line has, as snprintf does. Errors: none.
  * Owns:    nothing; `buf` of `size` bytes is the caller's, always ended when size > 0.
  * Safe:    threads, processes; not in a signal handler. */
 BROOD_API int brood_process_describe(brood_process *process, char *buf, size_t size);
 
 /** Write who this process is and what children it has, oldest first, a line for each, as brood_process_describe() has it: "<Process
- * 'worker' pid=71 parent=70 started> method=spawn depth=1 path=1". Those that have ended since somebody asked last are among them, and reaped.
+ * name='worker' pid=71 parent=70 started> method=spawn depth=1 path=1". Those that have ended since somebody asked last are among them, and reaped.
  * Returns: how many children there are. Errors: -ENOMEM; what write(2) says of `fd`, without its signals.
  * Owns:    nothing.
  * Safe:    threads, processes; not in a signal handler. */

@@ -1071,7 +1071,8 @@ int brood_process_describe(brood_process *process, char *buf, size_t size)
 	int r;
 
 	if (brood_process_name(process, name, sizeof(name)) < 0)
-		return snprintf(buf, size, "<Process '%s' closed>", process->name);
+		return snprintf(buf, size, "<Process name='%s' parent=%d closed>", process->name,
+				(int)process->parent);
 	r = check_handle(process);
 	if (r == 0 && process->role != BRI_SELF)
 		r = brood_process_join(process, 0, &end);
@@ -1081,8 +1082,9 @@ int brood_process_describe(brood_process *process, char *buf, size_t size)
 		describe_end(&end, state, sizeof(state));
 	else if (r != -ETIMEDOUT)
 		snprintf(state, sizeof(state), "%s", r == 0 ? "stopped" : "unknown");
-	return snprintf(buf, size, "<Process '%s' pid=%d parent=%d %s%s>", name, (int)process->pid,
-			(int)process->parent, state, process->daemon ? " daemon" : "");
+	return snprintf(buf, size, "<Process name='%s' pid=%d parent=%d %s%s>", name,
+			(int)process->pid, (int)process->parent, state,
+			process->daemon ? " daemon" : "");
 }
 
 /* References to all children, those that have ended too. */

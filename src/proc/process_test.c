@@ -139,7 +139,8 @@ START_TEST(it_has_a_pid_a_name_and_a_parent)
 	ck_assert_int_eq(brood_process_depth(p), 2);
 	brood_process_describe(p, line, sizeof(line));
 	snprintf(wanted, sizeof(wanted),
-		 "<Process 'Process-0:1' pid=%d parent=%d stopped exitcode=0>", s->pid, getpid());
+		 "<Process name='Process-0:1' pid=%d parent=%d stopped exitcode=0>", s->pid,
+		 getpid());
 	ck_assert_str_eq(line, wanted);
 	brood_process_unref(p);
 }
@@ -618,7 +619,7 @@ END_TEST
 START_TEST(closed_is_closed)
 {
 	brood_process *p = begin(wait_for_go, BROOD_NO_ARGS, NULL);
-	char line[100];
+	char line[100], wanted[100];
 	brood_fail fail;
 
 	ck_assert_int_eq(brood_process_close(p), -EBUSY);
@@ -637,7 +638,8 @@ START_TEST(closed_is_closed)
 	ck_assert_int_eq(brood_process_is_daemon(p), -EBADF);
 	ck_assert_int_eq(brood_process_failure(p, &fail), -EBADF);
 	brood_process_describe(p, line, sizeof(line));
-	ck_assert_str_eq(line, "<Process 'Process-0:1' closed>");
+	snprintf(wanted, sizeof(wanted), "<Process name='Process-0:1' parent=%d closed>", getpid());
+	ck_assert_str_eq(line, wanted);
 	brood_process_unref(p);
 }
 END_TEST
@@ -1833,9 +1835,9 @@ START_TEST(all_can_be_listed)
 	text[n] = '\0';
 	snprintf(
 		wanted, sizeof(wanted),
-		"<Process 'Process-0' pid=%d parent=%d started> depth=1 path=0\n"
-		"<Process 'sleeper' pid=%d parent=%d started> method=%s depth=2 path=0:1\n"
-		"<Process 'Process-0:2' pid=%d parent=%d stopped exitcode=3> method=%s depth=2 path=0:2\n",
+		"<Process name='Process-0' pid=%d parent=%d started> depth=1 path=0\n"
+		"<Process name='sleeper' pid=%d parent=%d started> method=%s depth=2 path=0:1\n"
+		"<Process name='Process-0:2' pid=%d parent=%d stopped exitcode=3> method=%s depth=2 path=0:2\n",
 		getpid(), getppid(), brood_process_pid(running), getpid(),
 		methods[brood_get_start_method() - BROOD_START_FORK], brood_process_pid(ended),
 		getpid(), methods[brood_get_start_method() - BROOD_START_FORK]);
