@@ -328,7 +328,8 @@ BROOD_API int brood_queue_join(brood_queue *queue, int64_t timeout_ns);
  * Safe:    threads, processes, signal handlers. */
 BROOD_API ssize_t brood_queue_unfinished(const brood_queue *queue);
 
-/** Describe it in a line: "queue, 3 messages of at most 6, 120 bytes of at most 1048584, closed".
+/** Describe it in a line: "queue, 3 messages of at most 6, 120 bytes of at most 1048584, closed", or behind that ", 2 wait to get", to
+ * put, to join: those that sleep, in whatever process, and among who waits to get the helper of each brood_queue_poll_fd().
  * Returns: the length that the whole line has, as snprintf does. Errors: -EINVAL, -EXDEV, -ENOTSUP.
  * Owns:    nothing; `buf` of `size` bytes is the caller's, always ended when size > 0.
  * Safe:    threads, processes; not in a signal handler. */

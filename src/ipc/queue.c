@@ -324,9 +324,21 @@ ssize_t brood_queue_unfinished(const brood_queue *queue)
 	return (ssize_t)bri_queue_left(queue, &done);
 }
 
+/* Who wait, to operate `own`, for the other side to move: the leader sleeps on its word, the others in line. */
+static void describe_waiters(struct bri_side *own, struct bri_side *other, const char *to,
+			     char text[40])
+{
+	int n = bri_futex_count(&other->word) + brood_lock_waiters(&own->gate);
+
+	text[0] = '\0';
+	if (n > 0)
+		snprintf(text, 40, ", %d wait to %s", n, to);
+}
+
 int brood_queue_describe(const brood_queue *queue, char *buf, size_t size)
 {
-	char most[40] = "", leased[60] = "";
+	char most[40] = "", leased[60] = "", getters[40], putters[40], joiners[40];
+	struct bri_queue_memory *memory;
 	struct bri_found found;
 	struct bri_mark put, get;
 	unsigned long long there;
@@ -339,9 +351,13 @@ int brood_queue_describe(const brood_queue *queue, char *buf, size_t size)
 	if (queue->leases.n > 0)
 		snprintf(leased, sizeof(leased), ", %u leased of at most %u", found.out,
 			 queue->leases.n);
+	memory = queue->memory;
+	describe_waiters(&memory->get, &memory->put, "get", getters);
+	describe_waiters(&memory->put, &memory->get, "put", putters);
+	describe_waiters(&memory->done, &memory->done, "join", joiners);
 	there = put.items - get.items + found.orphans;
-	return snprintf(buf, size, "queue, %llu messages%s, %llu bytes of at most %llu%s%s", there,
-			most, (unsigned long long)(put.bytes - get.bytes),
+	return snprintf(buf, size, "queue, %llu messages%s, %llu bytes of at most %llu%s%s%s%s%s",
+			there, most, (unsigned long long)(put.bytes - get.bytes),
 			(unsigned long long)queue->bytes, leased,
-			put.stop & BRI_STOP_END ? ", closed" : "");
+			put.stop & BRI_STOP_END ? ", closed" : "", getters, putters, joiners);
 }

@@ -227,6 +227,37 @@ START_TEST(the_end_wakes_all)
 }
 END_TEST
 
+static void ck_ends_with(const char *words)
+{
+	char text[200];
+	int n = brood_queue_describe(q, text, sizeof(text));
+
+	ck_assert_int_eq(n, (int)strlen(text));
+	ck_assert_str_eq(text + n - strlen(words), words);
+}
+
+START_TEST(it_says_who_waits)
+{
+	pid_t pids[3];
+
+	ck_ends_with("bytes of at most 1048584");
+	for (intptr_t i = 0; i < 3; i++)
+		pids[i] = peer(get_one, (void *)i);
+	eventually(getters() == 3);
+	ck_ends_with(", 3 wait to get");
+	for (int i = 0; i < 3; i++)
+		put("abc");
+	for (int i = 0; i < 3; i++)
+		ck_finishes(pids[i]);
+	pids[0] = peer(join_it, (void *)0);
+	eventually(joiners() == 1);
+	ck_ends_with(", 1 wait to join");
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(brood_queue_task_done(q), 0);
+	ck_finishes(pids[0]);
+}
+END_TEST
+
 START_TEST(waits_end_at_their_timeouts)
 {
 	int64_t began = brood_now();
@@ -627,6 +658,7 @@ int main(void)
 	tcase_add_test(queue, each_message_lets_one_go);
 	tcase_add_test(queue, each_room_lets_one_go);
 	tcase_add_test(queue, the_end_wakes_all);
+	tcase_add_test(queue, it_says_who_waits);
 	tcase_add_test(queue, waits_end_at_their_timeouts);
 	tcase_add_test(queue, a_signal_handler_puts);
 	tcase_add_test(queue, tasks_are_counted);
