@@ -240,7 +240,7 @@ START_TEST(it_says_who_waits)
 {
 	pid_t pids[3];
 
-	ck_ends_with("bytes of at most 1048584");
+	ck_ends_with(" bytes of at most 1048576");
 	for (intptr_t i = 0; i < 3; i++)
 		pids[i] = peer(get_one, (void *)i);
 	eventually(getters() == 3);
