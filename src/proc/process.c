@@ -237,7 +237,9 @@ static int plan_far(struct plan *plan, brood_fail *fail)
 /* Where nothing is said: by a server if that can reach the function, else by fork if that is safe. */
 static int plan_default(struct plan *plan)
 {
+	char threads[64] = "without /proc it cannot be told whether threads run";
 	brood_fail *fail = plan->opts->fail, why = { .step = NULL };
+	unsigned long n;
 	int r;
 
 	plan->method = BROOD_START_FORKSERVER;
@@ -249,9 +251,12 @@ static int plan_default(struct plan *plan)
 	free_far(bri_take(plan->far));
 	plan->method = BROOD_START_FORK;
 	r = check_threads(plan);
-	if (r < 0)
-		bri_fail(fail, "method", r, "%lu threads run, so that it cannot be forked; and %s",
-			 count_threads(), why.text);
+	if (r == 0)
+		return 0;
+	n = count_threads();
+	if (n > 0)
+		snprintf(threads, sizeof(threads), "%lu threads run", n);
+	bri_fail(fail, "method", r, "%s, so that it cannot be forked; and %s", threads, why.text);
 	return r;
 }
 
