@@ -158,8 +158,8 @@ BROOD_API int brood_queue_put(brood_queue *queue, const void *message, size_t si
 
 /** Take the oldest message, or wait for one.
  * Returns: its size, which may be 0. Errors: -ETIMEDOUT (timeout_ns <= 0: there was none); -EPIPE: the queue is closed and
- *          empty; -EMSGSIZE: it is larger than `size`, and stays; brood_queue_peek() tells how large; -EBADMSG:
- *          somebody has written over the queue's memory; else as brood_queue_put().
+ *          empty; -EMSGSIZE: it is larger than `size`, and stays; brood_queue_peek() tells how large, or brood_queue_get_many()
+ *          instead; -EBADMSG: somebody has written over the queue's memory; else as brood_queue_put().
  * Owns:    nothing; `buf` of `size` bytes is the caller's.
  * Safe:    threads, processes, signal handlers. */
 BROOD_API ssize_t brood_queue_get(brood_queue *queue, void *buf, size_t size, int64_t timeout_ns);
@@ -181,8 +181,8 @@ BROOD_API ssize_t brood_queue_put_many(brood_queue *queue, const struct iovec *m
 /** Take up to `n` messages in one step: as many as there are now and have room in `buf`, and at least one, for which
  * it waits. They lie in `buf` one behind the other, each from a multiple of 8 on. One that was taken before, and comes again,
  * comes alone.
- * Returns: how many; where each lies is in ret_messages. Errors: as brood_queue_get(), of the first; -EINVAL also
- *          if n is 0.
+ * Returns: how many; where each lies is in ret_messages. Errors: as brood_queue_get(), of the first; with -EMSGSIZE its size is
+ *          ret_messages[0].iov_len; -EINVAL also if n is 0.
  * Owns:    nothing; `buf` of `size` bytes and ret_messages, an array of `n`, are the caller's.
  * Safe:    threads, processes, signal handlers. */
 BROOD_API ssize_t brood_queue_get_many(brood_queue *queue, void *buf, size_t size,

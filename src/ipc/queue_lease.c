@@ -297,8 +297,10 @@ ssize_t bri_orphan_get(const struct bri_call *call, struct bri_entry *orphan)
 	uint64_t size;
 	int r = bri_entry_message(call->queue, row, orphan, &size, &message);
 
-	if (r == 0 && size > call->size)
+	if (r == 0 && size > call->size) {
+		call->ret_messages[0] = (struct iovec){ NULL, size };
 		r = -EMSGSIZE;
+	}
 	if (r == 0)
 		r = bri_entry_take(call->self, row, orphan);
 	if (r < 0)

@@ -107,6 +107,8 @@ START_TEST(get_has_what_comes_again)
 	ck_get("two");
 	ck_assert_int_eq(brood_queue_give_back(q, &lease), 0);
 	ck_assert_int_eq(brood_queue_get(q, buf, 2, 0), -EMSGSIZE);
+	ck_assert_int_eq(brood_queue_get_many(q, buf, 2, out, 4, 0), -EMSGSIZE);
+	ck_assert_uint_eq(out[0].iov_len, 3);
 	ck_assert_int_eq(brood_queue_peek(q, buf, 2, 0), 3);
 	ck_assert_str_eq(buf, "on");
 	ck_assert_int_eq(brood_queue_get_many(q, buf, sizeof(buf), out, 4, 0), 1);

@@ -163,8 +163,11 @@ static inline __attribute__((always_inline)) ssize_t get_some(const brood_queue 
 		bytes += bri_record_size(size);
 		items++;
 	}
-	if (n == 0)
+	if (n == 0) {
+		if (r == -EMSGSIZE)
+			ret_messages[0] = (struct iovec){ NULL, size };
 		return r;
+	}
 	bri_side_prepare(get, items, bytes, mark->stop);
 	bri_side_commit(get);
 	if (__builtin_expect((before ^ bytes) >> queue->giving != 0, 0))

@@ -89,10 +89,13 @@ END_TEST
 
 START_TEST(a_small_buffer_leaves_the_message)
 {
+	struct iovec out[2] = { { NULL, 0 } };
 	char buf[8] = "";
 
 	put("hello");
 	ck_assert_int_eq(brood_queue_get(q, buf, 4, 0), -EMSGSIZE);
+	ck_assert_int_eq(brood_queue_get_many(q, buf, 4, out, 2, 0), -EMSGSIZE);
+	ck_assert_uint_eq(out[0].iov_len, 5);
 	ck_assert_int_eq(brood_queue_get(q, NULL, 0, BROOD_SEC), -EMSGSIZE);
 	ck_assert_int_eq(brood_queue_peek(q, NULL, 0, 0), 5);
 	ck_assert_int_eq(brood_queue_peek(q, buf, 3, 0), 5);
