@@ -354,6 +354,19 @@ static void look_at_what_is_the_parents(void)
 	brood_log(BROOD_LOG_INFO, "from the fork");
 	brood_log_reader_free(reader);
 	brood_log(BROOD_LOG_INFO, "and again");
+	reader = read_from(BROOD_LOG_INFO);
+	brood_log(BROOD_LOG_INFO, "to myself");
+	ck_next_own("to myself");
+	brood_log_reader_free(reader);
+	brood_log(BROOD_LOG_INFO, "at last");
+}
+
+static void have_one_at_once(void)
+{
+	brood_log_reader *mine = read_from(BROOD_LOG_INFO);
+
+	brood_log_reader_free(mine);
+	brood_log_reader_free(reader);
 }
 
 START_TEST(a_fork_has_no_reader_but_writes)
@@ -364,6 +377,8 @@ START_TEST(a_fork_has_no_reader_but_writes)
 	in_fork(look_at_what_is_the_parents);
 	ck_assert_ptr_nonnull(strstr(next(&record), "] from the fork"));
 	ck_assert_ptr_nonnull(strstr(next(&record), "] and again"));
+	ck_assert_ptr_nonnull(strstr(next(&record), "] at last"));
+	in_fork(have_one_at_once);
 	ck_no_more();
 	brood_log_reader_free(reader);
 }
