@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "ipc/queue.h"
@@ -475,6 +476,112 @@ START_TEST(a_waiting_putter_finishes_the_end)
 }
 END_TEST
 
+/* ---- signals all the time, whose handler lets no call begin again */
+
+static volatile int handled;
+
+static void count_signal(int signum)
+{
+	(void)signum;
+	handled++;
+}
+
+static void tick(bool on)
+{
+	const struct itimerval often = { { 0, on ? 1000 : 0 }, { 0, on ? 1000 : 0 } };
+
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = count_signal }, NULL);
+	must(setitimer(ITIMER_REAL, &often, NULL) == 0);
+}
+
+static int get_for(int64_t timeout_ns)
+{
+	char buf[8];
+
+	return (int)brood_queue_get(q, buf, sizeof(buf), timeout_ns);
+}
+
+static int put_for(int64_t timeout_ns)
+{
+	return brood_queue_put(q, "abc", 3, timeout_ns);
+}
+
+static int join_for(int64_t timeout_ns)
+{
+	return brood_queue_join(q, timeout_ns);
+}
+
+static void let_get(void)
+{
+	put("abc");
+}
+
+static void let_put(void)
+{
+	ck_assert_int_eq(get_for(PATIENCE_NS), 3);
+}
+
+static void let_join(void)
+{
+	ck_assert_int_eq(brood_queue_task_done(q), 0);
+}
+
+static const struct wait {
+	int (*wait)(int64_t timeout_ns);
+	void (*other)(void *nth); /* the same, in a peer */
+	void (*let_go)(void);
+	int (*waiting)(void);
+	int result;
+} waits[] = {
+	{ get_for, get_one, let_get, getters, 3 },
+	{ put_for, put_one, let_put, putters, 0 },
+	{ join_for, join_it, let_join, joiners, 0 },
+};
+
+static void wait_under_signals(void *which)
+{
+	const struct wait *it = which;
+	int64_t began = brood_now();
+
+	tick(true);
+	must(it->wait(100 * BROOD_MSEC) == -ETIMEDOUT);
+	must(brood_now() - began >= 100 * BROOD_MSEC);
+	must(brood_now() - began < 5 * BROOD_SEC);
+	raise_flag(&s->go);
+	must(it->wait(PATIENCE_NS) == it->result);
+	tick(false);
+	must(handled > 0);
+}
+
+/* Neither asleep on the queue nor in line behind another. */
+START_TEST(a_wait_is_ended_by_no_signal)
+{
+	const struct wait *it = &waits[_i / 2];
+	bool behind = _i % 2 == 1;
+	pid_t pid, other = 0;
+
+	if (it->wait != get_for) {
+		remake((brood_queue_opts){ .items = 1 });
+		put("abc");
+	}
+	if (behind) {
+		other = peer(it->other, (void *)0);
+		eventually(it->waiting() == 1);
+	}
+	pid = peer(wait_under_signals, (void *)(uintptr_t)it);
+	await(&s->go);
+	eventually(it->waiting() == 1 + behind);
+	nap_ms(20);
+	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
+	it->let_go();
+	if (behind && it->wait != join_for)
+		it->let_go();
+	ck_finishes(pid);
+	if (behind)
+		ck_finishes(other);
+}
+END_TEST
+
 /* ---- many at once */
 
 enum { EACH = 5000 };
@@ -637,6 +744,7 @@ int main(void)
 	tcase_add_test(queue, other_memory_is_no_queue);
 	tcase_add_test(queue, a_try_gives_up_behind_a_stopped_one);
 	tcase_add_test(queue, a_waiting_putter_finishes_the_end);
+	tcase_add_loop_test(queue, a_wait_is_ended_by_no_signal, 0, 6);
 	tcase_add_loop_test(queue, four_put_and_four_get, 0, 3);
 	tcase_add_test(queue, threads_do_too);
 	tcase_add_test(queue, join_waits_for_workers);
