@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
@@ -582,6 +583,78 @@ START_TEST(a_wait_is_ended_by_no_signal)
 }
 END_TEST
 
+/* ---- another PID namespace, where thread ids mean something else */
+
+static void use_from_elsewhere(void *unused)
+{
+	struct bri_queue_memory before;
+	brood_queue *other = NULL;
+	struct iovec one = { NULL, 0 };
+	char buf[8];
+
+	(void)unused;
+	memcpy(&before, q->memory, sizeof(before));
+	for (int i = 0; i < 2; i++) {
+		int64_t timeout_ns = i == 0 ? 0 : BROOD_FOREVER;
+
+		must(brood_queue_put(q, "x", 1, timeout_ns) == -EXDEV);
+		must(brood_queue_put_many(q, &one, 1, timeout_ns) == -EXDEV);
+		must(brood_queue_get(q, buf, sizeof(buf), timeout_ns) == -EXDEV);
+		must(brood_queue_peek(q, buf, sizeof(buf), timeout_ns) == -EXDEV);
+		must(brood_queue_join(q, timeout_ns) == -EXDEV);
+	}
+	must(brood_queue_task_done(q) == -EXDEV);
+	must(brood_queue_produce(q) == -EXDEV);
+	must(brood_queue_poll_fd(q) == -EXDEV);
+	must(brood_queue_close(q) == -EXDEV);
+	must(brood_queue_discard(q) == -EXDEV);
+	must(brood_queue_attach(brood_queue_fd(q), &other) == -EXDEV && other == NULL);
+	must(memcmp(&before, q->memory, sizeof(before)) == 0);
+	end(); /* it may let go of it all the same */
+	raise_flag(&s->here[1]);
+}
+
+/* Who made the namespace stays outside of it. A kernel or a container may refuse that, and whoever has threads, as a
+ * sanitizer's runtime has, gets no user namespace. */
+static void start_elsewhere(void)
+{
+	if (unshare(geteuid() == 0 ? CLONE_NEWPID : CLONE_NEWUSER | CLONE_NEWPID) < 0) {
+		must(errno == EPERM || errno == EACCES || errno == ENOSYS || errno == ENOSPC ||
+		     errno == EUSERS || errno == EINVAL);
+		return;
+	}
+	ck_finishes(peer(use_from_elsewhere, NULL));
+	must(s->here[1]);
+	put("from the edge");
+}
+
+START_TEST(another_pid_namespace_is_refused)
+{
+	pid_t pid;
+
+	for (int i = 0; i < 100; i++) { /* we are biased to both ends */
+		put("abc");
+		ck_get("abc");
+	}
+	put("abc");
+	in_fork(start_elsewhere);
+	ck_get("abc");
+	if (s->here[1])
+		ck_get("from the edge");
+	ck_assert_int_eq(brood_queue_is_closed(q), 0);
+	ck_assert_int_eq(brood_queue_empty(q), 1);
+	/* and while one sleeps on it */
+	pid = peer(get_one, (void *)0);
+	eventually(getters() == 1);
+	s->here[1] = 0;
+	in_fork(start_elsewhere);
+	if (!s->here[1])
+		put("from the edge");
+	ck_finishes(pid);
+	ck_assert_int_eq(s->result[0], -EMSGSIZE);
+}
+END_TEST
+
 /* ---- many at once */
 
 enum { EACH = 5000 };
@@ -745,6 +818,7 @@ int main(void)
 	tcase_add_test(queue, a_try_gives_up_behind_a_stopped_one);
 	tcase_add_test(queue, a_waiting_putter_finishes_the_end);
 	tcase_add_loop_test(queue, a_wait_is_ended_by_no_signal, 0, 6);
+	tcase_add_test(queue, another_pid_namespace_is_refused);
 	tcase_add_loop_test(queue, four_put_and_four_get, 0, 3);
 	tcase_add_test(queue, threads_do_too);
 	tcase_add_test(queue, join_waits_for_workers);
