@@ -13,10 +13,13 @@
 #include "tests/unit/leak.h"
 #include "tests/unit/queues.h"
 
+enum { CROWD = 80, EACH_OF_CROWD = 50 }; /* more than there are slots, places or bits in a word */
+
 static struct shared {
 	flag here[8], go;
 	int64_t sum[8];
 	int count[8], result[8];
+	unsigned char got[CROWD][EACH_OF_CROWD];
 } * s;
 
 static void make(void)
@@ -766,6 +769,138 @@ START_TEST(join_waits_for_workers)
 }
 END_TEST
 
+/* Each puts one and gets one, in turn: as many as are in the queue are about to get. */
+static void put_and_get(void *nth)
+{
+	int32_t message[2], last[CROWD];
+
+	memset(last, -1, sizeof(last));
+	await(&s->go);
+	for (int32_t i = 0; i < EACH_OF_CROWD; i++) {
+		message[0] = (int32_t)(intptr_t)nth;
+		message[1] = i;
+		must(brood_queue_put(q, message, sizeof(message), PATIENCE_NS) == 0);
+		must(brood_queue_get(q, message, sizeof(message), PATIENCE_NS) == sizeof(message));
+		must(message[0] >= 0 && message[0] < CROWD);
+		must(message[1] > last[message[0]] && message[1] < EACH_OF_CROWD);
+		last[message[0]] = message[1];
+		__atomic_fetch_add(&s->got[message[0]][message[1]], 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void ck_all_came_once(void)
+{
+	for (int i = 0; i < CROWD; i++)
+		for (int k = 0; k < EACH_OF_CROWD; k++)
+			ck_assert_msg(s->got[i][k] == 1, "message %d of %d came %d times", k, i,
+				      s->got[i][k]);
+	ck_assert_int_eq(brood_queue_empty(q), 1);
+	ck_assert_int_eq(brood_queue_unfinished(q), CROWD * EACH_OF_CROWD);
+	ck_assert_int_eq(getters() + putters(), 0);
+	let_get(); /* as it was, for whoever comes now */
+	let_put();
+}
+
+START_TEST(a_crowd_loses_nothing)
+{
+	pid_t pids[CROWD];
+
+	remake((brood_queue_opts){ .items = _i == 0 ? 4 : 0 });
+	for (intptr_t i = 0; i < CROWD; i++)
+		pids[i] = peer(put_and_get, (void *)i);
+	raise_flag(&s->go);
+	for (int i = 0; i < CROWD; i++)
+		ck_finishes(pids[i]);
+	ck_all_came_once();
+}
+END_TEST
+
+static void *put_and_get_in_thread(void *nth)
+{
+	put_and_get(nth);
+	return NULL;
+}
+
+START_TEST(a_crowd_of_threads_loses_nothing)
+{
+	pthread_t threads[CROWD];
+
+	remake((brood_queue_opts){ .items = _i == 0 ? 4 : 0 });
+	for (intptr_t i = 0; i < CROWD; i++)
+		ck_assert_int_eq(
+			pthread_create(&threads[i], NULL, put_and_get_in_thread, (void *)i), 0);
+	raise_flag(&s->go);
+	for (int i = 0; i < CROWD; i++)
+		pthread_join(threads[i], NULL);
+	ck_all_came_once();
+}
+END_TEST
+
+/* All of a crowd wait at one end at once, one asleep and the others in line: each gets one. */
+START_TEST(a_crowd_in_line_is_let_go)
+{
+	pid_t pids[CROWD];
+
+	for (int i = 0; i < CROWD; i++)
+		pids[i] = peer(work, NULL);
+	eventually(getters() == CROWD);
+	for (int i = 0; i < CROWD; i++)
+		put("task");
+	ck_assert_int_eq(brood_queue_join(q, PATIENCE_NS), 0);
+	eventually(getters() == CROWD);
+	ck_assert_int_eq(brood_queue_close(q), 0);
+	for (int i = 0; i < CROWD; i++)
+		ck_finishes(pids[i]);
+}
+END_TEST
+
+/* The first four put, the others get, until the end; each counts. */
+static void keep_moving(void *nth)
+{
+	int *count = &s->count[(intptr_t)nth];
+	char buf[8];
+	int r;
+
+	do {
+		r = (intptr_t)nth < 4 ? brood_queue_put(q, "abc", 3, PATIENCE_NS) :
+					(int)brood_queue_get(q, buf, sizeof(buf), PATIENCE_NS);
+		if (r >= 0)
+			__atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
+	} while (r >= 0);
+	must(r == -EPIPE);
+}
+
+/* Those of `first` and the next three together, or, if one had less than a hundredth of its share, -1. */
+static int shared_out(int first)
+{
+	int sum = 0, least = INT32_MAX;
+
+	for (int i = first; i < first + 4; i++) {
+		int n = __atomic_load_n(&s->count[i], __ATOMIC_RELAXED);
+
+		sum += n;
+		least = n < least ? n : least;
+	}
+	return least >= sum / 4 / 100 ? sum : -1;
+}
+
+START_TEST(nobody_starves)
+{
+	enum { ENOUGH = 4000 };
+	pid_t pids[8];
+
+	remake((brood_queue_opts){ .items = _i == 0 ? 4 : 0 });
+	for (intptr_t i = 0; i < 8; i++)
+		pids[i] = peer(keep_moving, (void *)i);
+	eventually(shared_out(0) >= ENOUGH && shared_out(4) >= ENOUGH);
+	ck_assert_int_eq(brood_queue_close(q), 0);
+	for (int i = 0; i < 8; i++)
+		ck_finishes(pids[i]);
+	ck_assert_int_eq(s->count[0] + s->count[1] + s->count[2] + s->count[3],
+			 s->count[4] + s->count[5] + s->count[6] + s->count[7]);
+}
+END_TEST
+
 /* The one that sleeps on the queue is killed; the next has its place. */
 START_TEST(a_killed_waiter_is_replaced)
 {
@@ -822,6 +957,10 @@ int main(void)
 	tcase_add_loop_test(queue, four_put_and_four_get, 0, 3);
 	tcase_add_test(queue, threads_do_too);
 	tcase_add_test(queue, join_waits_for_workers);
+	tcase_add_loop_test(queue, a_crowd_loses_nothing, 0, 2);
+	tcase_add_loop_test(queue, a_crowd_of_threads_loses_nothing, 0, 2);
+	tcase_add_test(queue, a_crowd_in_line_is_let_go);
+	tcase_add_loop_test(queue, nobody_starves, 0, 2);
 	tcase_add_test(queue, a_killed_waiter_is_replaced);
 	return leak_run(suite);
 }
