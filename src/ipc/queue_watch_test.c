@@ -1,11 +1,14 @@
 #include <brood/queue.h>
 #include <brood/wait.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ipc/queue_side.h"
@@ -290,6 +293,95 @@ START_TEST(a_forked_child_has_its_own)
 }
 END_TEST
 
+/* ---- its thread, and signals */
+
+/* By its name, since a sanitizer's runtime may have threads, too; 0: none. */
+static pid_t thread_of_it(void)
+{
+	DIR *listing = opendir("/proc/self/task");
+	struct dirent *item;
+	pid_t found = 0;
+
+	ck_assert_ptr_nonnull(listing);
+	while ((item = readdir(listing)) != NULL) {
+		char path[300], name[32] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", item->d_name);
+		file = item->d_name[0] != '.' ? fopen(path, "re") : NULL;
+		if (file == NULL)
+			continue;
+		if (fgets(name, sizeof(name), file) != NULL && strcmp(name, "brood-queue\n") == 0)
+			found = (pid_t)strtol(item->d_name, NULL, 10);
+		(void)fclose(file);
+	}
+	closedir(listing);
+	return found;
+}
+
+static const char *status_of(pid_t tid)
+{
+	static char text[8192];
+	char path[64];
+	FILE *file;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)tid);
+	file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	n = fread(text, 1, sizeof(text) - 1, file);
+	(void)fclose(file);
+	text[n] = '\0';
+	return text;
+}
+
+static volatile pid_t handled_by;
+
+static void note_thread(int signum)
+{
+	(void)signum;
+	handled_by = (pid_t)syscall(SYS_gettid);
+}
+
+/* The C library keeps two or three for itself, below SIGRTMIN. */
+START_TEST(its_thread_takes_no_signal)
+{
+	const int sent[] = { SIGUSR1, SIGTERM, SIGCHLD, SIGRTMIN };
+	int fd = open_fd();
+	const char *blocked;
+	sigset_t set, before;
+
+	eventually(thread_of_it() != 0 && sleepers() == 1);
+	blocked = fact(status_of(thread_of_it()), "SigBlk");
+	ck_assert_ptr_nonnull(blocked);
+	for (int signum = 1; signum <= SIGRTMAX; signum++)
+		if (signum != SIGKILL && signum != SIGSTOP && (signum < 32 || signum >= SIGRTMIN))
+			ck_assert_msg(has_signal(blocked, signum), "%d is not blocked", signum);
+
+	/* while everybody else has it blocked, it waits for them */
+	for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++) {
+		sigemptyset(&set);
+		sigaddset(&set, sent[i]);
+		handled_by = 0;
+		sigaction(sent[i], &(struct sigaction){ .sa_handler = note_thread }, NULL);
+		pthread_sigmask(SIG_BLOCK, &set, &before);
+		ck_assert_int_eq(kill(getpid(), sent[i]), 0);
+		put(); /* the thread runs */
+		ck_assert_int_eq(readable(fd, 60000), 1);
+		ck_assert_int_eq(get(), 3);
+		ck_assert_int_eq(get(), -ETIMEDOUT);
+		eventually(sleepers() == 1);
+		ck_assert_int_eq(handled_by, 0);
+		sigpending(&set);
+		ck_assert_int_eq(sigismember(&set, sent[i]), 1);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		eventually(handled_by != 0);
+		ck_assert_int_eq(handled_by, getpid());
+		signal(sent[i], SIG_DFL);
+	}
+}
+END_TEST
+
 static void *ask(void *ret_fd)
 {
 	*(int *)ret_fd = brood_queue_poll_fd(q);
@@ -527,6 +619,7 @@ int main(void)
 	tcase_add_test(tcase, all_who_sleep_on_it_are_woken);
 	tcase_add_test(tcase, a_killed_sleeper_does_no_harm);
 	tcase_add_test(tcase, a_forked_child_has_its_own);
+	tcase_add_test(tcase, its_thread_takes_no_signal);
 	tcase_add_test(tcase, threads_that_ask_at_once_get_the_same);
 	tcase_add_test(tcase, a_stopped_putter_does_not_hold_up_its_end);
 	tcase_add_test(tcase, what_it_cannot_have_is_said);
