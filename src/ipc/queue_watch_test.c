@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -605,6 +606,104 @@ START_TEST(an_idle_waiter_uses_no_processor)
 }
 END_TEST
 
+/* ---- on one processor */
+
+static int one_processor; /* on which we may run */
+
+static void find_processor(void)
+{
+	cpu_set_t all;
+
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+	for (one_processor = 0; !CPU_ISSET(one_processor, &all); one_processor++)
+		;
+}
+
+/* Before the library knows of us, or when it has seen that there are several. */
+static void stay_there(bool late)
+{
+	cpu_set_t one;
+
+	if (late)
+		must(brood_queue_is_closed(q) == 0);
+	CPU_ZERO(&one);
+	CPU_SET(one_processor, &one);
+	must(sched_setaffinity(0, sizeof(one), &one) == 0);
+}
+
+static void idle_there(void *nth)
+{
+	char c;
+
+	stay_there((intptr_t)nth >= 2);
+	s->count[(intptr_t)nth] = cpu_of(getpid());
+	raise_flag(&s->here[(intptr_t)nth]);
+	(void)brood_queue_get(q, &c, 1, BROOD_FOREVER);
+}
+
+/* The one that sleeps on the queue and the one in line: what they do before they sleep counts. */
+START_TEST(idle_waiters_on_one_processor_use_none_of_it)
+{
+	int64_t most = (is_sanitized ? 200 : 50) * BROOD_MSEC;
+	intptr_t first = 2 * (intptr_t)_i;
+	pid_t pids[2];
+
+	find_processor();
+	for (intptr_t i = 0; i < 2; i++)
+		pids[i] = peer(idle_there, (void *)(first + i));
+	for (int i = 0; i < 2; i++)
+		await(&s->here[first + i]);
+	eventually(sleepers() == 1 && brood_lock_waiters(&q->memory->get.gate) == 1);
+	nap_ms(1500);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_lt(cpu_of(pids[i]) - s->count[first + i], most);
+		finish_off(pids[i]);
+	}
+}
+END_TEST
+
+enum { ROUNDS = 2000 };
+
+static brood_queue *back;
+
+static void answer_there(void *late)
+{
+	int64_t number;
+
+	stay_there(late != NULL);
+	for (int i = 0; i < ROUNDS; i++) {
+		must(brood_queue_get(q, &number, sizeof(number), PATIENCE_NS) == sizeof(number));
+		must(brood_queue_put(back, &number, sizeof(number), PATIENCE_NS) == 0);
+	}
+}
+
+static void ask_there(void *late)
+{
+	int64_t number;
+
+	stay_there(late != NULL);
+	for (int64_t i = 0; i < ROUNDS; i++) {
+		must(brood_queue_put(q, &i, sizeof(i), PATIENCE_NS) == 0);
+		must(brood_queue_get(back, &number, sizeof(number), PATIENCE_NS) == sizeof(number));
+		must(number == i);
+	}
+}
+
+/* Each has to let the other run. */
+START_TEST(two_talk_on_one_processor)
+{
+	pid_t answering, asking;
+
+	find_processor();
+	ck_assert_int_eq(brood_queue_new(NULL, &back), 0);
+	answering = peer(answer_there, _i == 0 ? NULL : s);
+	asking = peer(ask_there, _i == 0 ? NULL : s);
+	ck_finishes(asking);
+	ck_finishes(answering);
+	back = brood_queue_unref(back);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ipc/queue_watch");
@@ -626,5 +725,7 @@ int main(void)
 	tcase_add_test(tcase, a_queue_is_waited_for_among_others);
 	tcase_add_test(tcase, several_wait_for_one_queue);
 	tcase_add_loop_test(tcase, an_idle_waiter_uses_no_processor, 0, 3);
+	tcase_add_loop_test(tcase, idle_waiters_on_one_processor_use_none_of_it, 0, 2);
+	tcase_add_loop_test(tcase, two_talk_on_one_processor, 0, 2);
 	return leak_run(suite);
 }
