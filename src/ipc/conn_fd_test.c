@@ -1,4 +1,5 @@
 #include <brood/conn.h>
+#include <brood/queue.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -273,6 +274,54 @@ START_TEST(a_shared_one_is_shared_with_its_locks)
 }
 END_TEST
 
+/* ---- a queue over a connection, to who was there before it */
+
+static void use_the_queue_that_comes(void *arg)
+{
+	brood_queue *q;
+	char word[8];
+	int fd;
+
+	(void)arg;
+	out = brood_conn_free(out);
+	fd = brood_conn_recv_fd(in, PATIENCE_NS);
+	must(fd >= 0);
+	must(brood_queue_attach(fd, &q) == 0);
+	must(close(fd) == 0);
+	must(brood_queue_put(q, "here", 4, PATIENCE_NS) == 0);
+	must(brood_queue_get(q, word, sizeof(word), PATIENCE_NS) == 6);
+	must(memcmp(word, "before", 6) == 0);
+	must(brood_conn_recv_into(in, word, sizeof(word), PATIENCE_NS) == 4);
+	/* its maker has left it */
+	must(brood_queue_get(q, word, sizeof(word), PATIENCE_NS) == 4);
+	must(memcmp(word, "last", 4) == 0);
+	must(brood_queue_get(q, word, sizeof(word), PATIENCE_NS) == -EPIPE);
+	must(brood_queue_unref(q) == NULL);
+}
+
+START_TEST(a_queue_goes_over_a_connection)
+{
+	char word[8];
+	brood_queue *q;
+	pid_t pid;
+
+	make(_i);
+	pid = peer(use_the_queue_that_comes, NULL);
+	ck_assert_int_eq(brood_queue_new(NULL, &q), 0);
+	ck_assert_int_eq(brood_queue_put(q, "before", 6, 0), 0);
+	ck_assert_int_eq(brood_conn_send_fd(out, brood_queue_fd(q), PATIENCE_NS), 0);
+	eventually(brood_queue_unfinished(q) == 2 && brood_queue_size(q) == 1);
+	ck_assert_int_eq(brood_queue_get(q, word, sizeof(word), PATIENCE_NS), 4);
+	ck_assert_mem_eq(word, "here", 4);
+	ck_assert_int_eq(brood_queue_put(q, "last", 4, 0), 0);
+	ck_assert_int_eq(brood_queue_close(q), 0);
+	brood_queue_unref(q);
+	ck_assert_int_eq(brood_conn_send_bytes(out, "gone", 4, 0), 0);
+	ck_finishes(pid);
+	drop();
+}
+END_TEST
+
 START_TEST(what_is_no_connection_is_refused)
 {
 	int file = open_file("f", ""), fds[2] = { file, file }, pair[2];
@@ -313,6 +362,7 @@ int main(void)
 	tcase_add_loop_test(tcase, arguments_are_looked_at, 0, 2);
 	tcase_add_loop_test(tcase, a_connection_goes_over_another, 0, 2);
 	tcase_add_loop_test(tcase, a_shared_one_is_shared_with_its_locks, 0, 2);
+	tcase_add_loop_test(tcase, a_queue_goes_over_a_connection, 0, 2);
 	tcase_add_loop_test(tcase, what_is_no_connection_is_refused, 0, 2);
 	return leak_run(suite);
 }

@@ -3,18 +3,23 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "ipc/queue.h"
 #include "tests/unit/leak.h"
 #include "tests/unit/queues.h"
 
+enum { CROWD = 80, EACH_OF_CROWD = 50 }; /* more than there are slots, places or bits in a word */
+
 static struct shared {
 	flag here[8], go;
 	int64_t sum[8];
 	int count[8], result[8];
+	unsigned char got[CROWD][EACH_OF_CROWD];
 } * s;
 
 static void make(void)
@@ -509,6 +514,185 @@ START_TEST(a_waiting_putter_finishes_the_end)
 }
 END_TEST
 
+/* ---- signals all the time, whose handler lets no call begin again */
+
+static volatile int handled;
+
+static void count_signal(int signum)
+{
+	(void)signum;
+	handled++;
+}
+
+static void tick(bool on)
+{
+	const struct itimerval often = { { 0, on ? 1000 : 0 }, { 0, on ? 1000 : 0 } };
+
+	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = count_signal }, NULL);
+	must(setitimer(ITIMER_REAL, &often, NULL) == 0);
+}
+
+static int get_for(int64_t timeout_ns)
+{
+	char buf[8];
+
+	return (int)brood_queue_get(q, buf, sizeof(buf), timeout_ns);
+}
+
+static int put_for(int64_t timeout_ns)
+{
+	return brood_queue_put(q, "abc", 3, timeout_ns);
+}
+
+static int join_for(int64_t timeout_ns)
+{
+	return brood_queue_join(q, timeout_ns);
+}
+
+static void let_get(void)
+{
+	put("abc");
+}
+
+static void let_put(void)
+{
+	ck_assert_int_eq(get_for(PATIENCE_NS), 3);
+}
+
+static void let_join(void)
+{
+	ck_assert_int_eq(brood_queue_task_done(q), 0);
+}
+
+static const struct wait {
+	int (*wait)(int64_t timeout_ns);
+	void (*other)(void *nth); /* the same, in a peer */
+	void (*let_go)(void);
+	int (*waiting)(void);
+	int result;
+} waits[] = {
+	{ get_for, get_one, let_get, getters, 3 },
+	{ put_for, put_one, let_put, putters, 0 },
+	{ join_for, join_it, let_join, joiners, 0 },
+};
+
+static void wait_under_signals(void *which)
+{
+	const struct wait *it = which;
+	int64_t began = brood_now();
+
+	tick(true);
+	must(it->wait(100 * BROOD_MSEC) == -ETIMEDOUT);
+	must(brood_now() - began >= 100 * BROOD_MSEC);
+	must(brood_now() - began < 5 * BROOD_SEC);
+	raise_flag(&s->go);
+	must(it->wait(PATIENCE_NS) == it->result);
+	tick(false);
+	must(handled > 0);
+}
+
+/* Neither asleep on the queue nor in line behind another. */
+START_TEST(a_wait_is_ended_by_no_signal)
+{
+	const struct wait *it = &waits[_i / 2];
+	bool behind = _i % 2 == 1;
+	pid_t pid, other = 0;
+
+	if (it->wait != get_for) {
+		remake((brood_queue_opts){ .items = 1 });
+		put("abc");
+	}
+	if (behind) {
+		other = peer(it->other, (void *)0);
+		eventually(it->waiting() == 1);
+	}
+	pid = peer(wait_under_signals, (void *)(uintptr_t)it);
+	eventually(s->go || *stat_of(pid) == 'Z');
+	ck_assert(s->go);
+	eventually(it->waiting() == 1 + behind);
+	nap_ms(20);
+	ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
+	it->let_go();
+	if (behind && it->wait != join_for)
+		it->let_go();
+	ck_finishes(pid);
+	if (behind)
+		ck_finishes(other);
+}
+END_TEST
+
+/* ---- another PID namespace, where thread ids mean something else */
+
+static void use_from_elsewhere(void *unused)
+{
+	struct bri_queue_memory before;
+	brood_queue *other = NULL;
+	struct iovec one = { NULL, 0 };
+	char buf[8];
+
+	(void)unused;
+	memcpy(&before, q->memory, sizeof(before));
+	for (int i = 0; i < 2; i++) {
+		int64_t timeout_ns = i == 0 ? 0 : BROOD_FOREVER;
+
+		must(brood_queue_put(q, "x", 1, timeout_ns) == -EXDEV);
+		must(brood_queue_put_many(q, &one, 1, timeout_ns) == -EXDEV);
+		must(brood_queue_get(q, buf, sizeof(buf), timeout_ns) == -EXDEV);
+		must(brood_queue_peek(q, buf, sizeof(buf), timeout_ns) == -EXDEV);
+		must(brood_queue_join(q, timeout_ns) == -EXDEV);
+	}
+	must(brood_queue_task_done(q) == -EXDEV);
+	must(brood_queue_produce(q) == -EXDEV);
+	must(brood_queue_poll_fd(q) == -EXDEV);
+	must(brood_queue_close(q) == -EXDEV);
+	must(brood_queue_discard(q) == -EXDEV);
+	must(brood_queue_attach(brood_queue_fd(q), &other) == -EXDEV && other == NULL);
+	must(memcmp(&before, q->memory, sizeof(before)) == 0);
+	end(); /* it may let go of it all the same */
+	raise_flag(&s->here[1]);
+}
+
+/* Who made the namespace stays outside of it. A kernel or a container may refuse that, and whoever has threads, as a
+ * sanitizer's runtime has, gets no user namespace. */
+static void start_elsewhere(void)
+{
+	if (unshare(geteuid() == 0 ? CLONE_NEWPID : CLONE_NEWUSER | CLONE_NEWPID) < 0) {
+		must(errno == EPERM || errno == EACCES || errno == ENOSYS || errno == ENOSPC ||
+		     errno == EUSERS || errno == EINVAL);
+		return;
+	}
+	ck_finishes(peer(use_from_elsewhere, NULL));
+	must(s->here[1]);
+	put("from the edge");
+}
+
+START_TEST(another_pid_namespace_is_refused)
+{
+	pid_t pid;
+
+	for (int i = 0; i < 100; i++) { /* we are biased to both ends */
+		put("abc");
+		ck_get("abc");
+	}
+	put("abc");
+	in_fork(start_elsewhere);
+	ck_get("abc");
+	if (s->here[1])
+		ck_get("from the edge");
+	ck_assert_int_eq(brood_queue_is_closed(q), 0);
+	ck_assert_int_eq(brood_queue_empty(q), 1);
+	/* and while one sleeps on it */
+	pid = peer(get_one, (void *)0);
+	eventually(getters() == 1);
+	s->here[1] = 0;
+	in_fork(start_elsewhere);
+	if (!s->here[1])
+		put("from the edge");
+	ck_finishes(pid);
+	ck_assert_int_eq(s->result[0], -EMSGSIZE);
+}
+END_TEST
+
 /* ---- many at once */
 
 enum { EACH = 5000 };
@@ -620,6 +804,138 @@ START_TEST(join_waits_for_workers)
 }
 END_TEST
 
+/* Each puts one and gets one, in turn: as many as are in the queue are about to get. */
+static void put_and_get(void *nth)
+{
+	int32_t message[2], last[CROWD];
+
+	memset(last, -1, sizeof(last));
+	await(&s->go);
+	for (int32_t i = 0; i < EACH_OF_CROWD; i++) {
+		message[0] = (int32_t)(intptr_t)nth;
+		message[1] = i;
+		must(brood_queue_put(q, message, sizeof(message), PATIENCE_NS) == 0);
+		must(brood_queue_get(q, message, sizeof(message), PATIENCE_NS) == sizeof(message));
+		must(message[0] >= 0 && message[0] < CROWD);
+		must(message[1] > last[message[0]] && message[1] < EACH_OF_CROWD);
+		last[message[0]] = message[1];
+		__atomic_fetch_add(&s->got[message[0]][message[1]], 1, __ATOMIC_RELAXED);
+	}
+}
+
+static void ck_all_came_once(void)
+{
+	for (int i = 0; i < CROWD; i++)
+		for (int k = 0; k < EACH_OF_CROWD; k++)
+			ck_assert_msg(s->got[i][k] == 1, "message %d of %d came %d times", k, i,
+				      s->got[i][k]);
+	ck_assert_int_eq(brood_queue_empty(q), 1);
+	ck_assert_int_eq(brood_queue_unfinished(q), CROWD * EACH_OF_CROWD);
+	ck_assert_int_eq(getters() + putters(), 0);
+	let_get(); /* as it was, for whoever comes now */
+	let_put();
+}
+
+START_TEST(a_crowd_loses_nothing)
+{
+	pid_t pids[CROWD];
+
+	remake((brood_queue_opts){ .items = _i == 0 ? 4 : 0 });
+	for (intptr_t i = 0; i < CROWD; i++)
+		pids[i] = peer(put_and_get, (void *)i);
+	raise_flag(&s->go);
+	for (int i = 0; i < CROWD; i++)
+		ck_finishes(pids[i]);
+	ck_all_came_once();
+}
+END_TEST
+
+static void *put_and_get_in_thread(void *nth)
+{
+	put_and_get(nth);
+	return NULL;
+}
+
+START_TEST(a_crowd_of_threads_loses_nothing)
+{
+	pthread_t threads[CROWD];
+
+	remake((brood_queue_opts){ .items = _i == 0 ? 4 : 0 });
+	for (intptr_t i = 0; i < CROWD; i++)
+		ck_assert_int_eq(
+			pthread_create(&threads[i], NULL, put_and_get_in_thread, (void *)i), 0);
+	raise_flag(&s->go);
+	for (int i = 0; i < CROWD; i++)
+		pthread_join(threads[i], NULL);
+	ck_all_came_once();
+}
+END_TEST
+
+/* All of a crowd wait at one end at once, one asleep and the others in line: each gets one. */
+START_TEST(a_crowd_in_line_is_let_go)
+{
+	pid_t pids[CROWD];
+
+	for (int i = 0; i < CROWD; i++)
+		pids[i] = peer(work, NULL);
+	eventually(getters() == CROWD);
+	for (int i = 0; i < CROWD; i++)
+		put("task");
+	ck_assert_int_eq(brood_queue_join(q, PATIENCE_NS), 0);
+	eventually(getters() == CROWD);
+	ck_assert_int_eq(brood_queue_close(q), 0);
+	for (int i = 0; i < CROWD; i++)
+		ck_finishes(pids[i]);
+}
+END_TEST
+
+/* The first four put, the others get, until the end; each counts. */
+static void keep_moving(void *nth)
+{
+	int *count = &s->count[(intptr_t)nth];
+	char buf[8];
+	int r;
+
+	do {
+		r = (intptr_t)nth < 4 ? brood_queue_put(q, "abc", 3, PATIENCE_NS) :
+					(int)brood_queue_get(q, buf, sizeof(buf), PATIENCE_NS);
+		if (r >= 0)
+			__atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
+	} while (r >= 0);
+	must(r == -EPIPE);
+}
+
+/* Those of `first` and the next three together, or, if one had less than a hundredth of its share, -1. */
+static int shared_out(int first)
+{
+	int sum = 0, least = INT32_MAX;
+
+	for (int i = first; i < first + 4; i++) {
+		int n = __atomic_load_n(&s->count[i], __ATOMIC_RELAXED);
+
+		sum += n;
+		least = n < least ? n : least;
+	}
+	return least >= sum / 4 / 100 ? sum : -1;
+}
+
+START_TEST(nobody_starves)
+{
+	enum { ENOUGH = 4000 };
+	pid_t pids[8];
+
+	remake((brood_queue_opts){ .items = _i == 0 ? 4 : 0 });
+	for (intptr_t i = 0; i < 8; i++)
+		pids[i] = peer(keep_moving, (void *)i);
+	eventually(shared_out(0) >= ENOUGH && shared_out(4) >= ENOUGH);
+	ck_assert_int_eq(brood_queue_close(q), 0);
+	for (int i = 0; i < 8; i++)
+		ck_finishes(pids[i]);
+	ck_assert_int_eq(s->count[0] + s->count[1] + s->count[2] + s->count[3],
+			 s->count[4] + s->count[5] + s->count[6] + s->count[7]);
+}
+END_TEST
+
 /* The one that sleeps on the queue is killed; the next has its place. */
 START_TEST(a_killed_waiter_is_replaced)
 {
@@ -672,9 +988,15 @@ int main(void)
 	tcase_add_test(queue, other_memory_is_no_queue);
 	tcase_add_test(queue, a_try_gives_up_behind_a_stopped_one);
 	tcase_add_test(queue, a_waiting_putter_finishes_the_end);
+	tcase_add_loop_test(queue, a_wait_is_ended_by_no_signal, 0, 6);
+	tcase_add_test(queue, another_pid_namespace_is_refused);
 	tcase_add_loop_test(queue, four_put_and_four_get, 0, 3);
 	tcase_add_test(queue, threads_do_too);
 	tcase_add_test(queue, join_waits_for_workers);
+	tcase_add_loop_test(queue, a_crowd_loses_nothing, 0, 2);
+	tcase_add_loop_test(queue, a_crowd_of_threads_loses_nothing, 0, 2);
+	tcase_add_test(queue, a_crowd_in_line_is_let_go);
+	tcase_add_loop_test(queue, nobody_starves, 0, 2);
 	tcase_add_test(queue, a_killed_waiter_is_replaced);
 	return leak_run(suite);
 }

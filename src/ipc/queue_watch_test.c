@@ -1,11 +1,15 @@
 #include <brood/queue.h>
 #include <brood/wait.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ipc/queue_side.h"
@@ -290,6 +294,95 @@ START_TEST(a_forked_child_has_its_own)
 }
 END_TEST
 
+/* ---- its thread, and signals */
+
+/* By its name, since a sanitizer's runtime may have threads, too; 0: none. */
+static pid_t thread_of_it(void)
+{
+	DIR *listing = opendir("/proc/self/task");
+	struct dirent *item;
+	pid_t found = 0;
+
+	ck_assert_ptr_nonnull(listing);
+	while ((item = readdir(listing)) != NULL) {
+		char path[300], name[32] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", item->d_name);
+		file = item->d_name[0] != '.' ? fopen(path, "re") : NULL;
+		if (file == NULL)
+			continue;
+		if (fgets(name, sizeof(name), file) != NULL && strcmp(name, "brood-queue\n") == 0)
+			found = (pid_t)strtol(item->d_name, NULL, 10);
+		(void)fclose(file);
+	}
+	closedir(listing);
+	return found;
+}
+
+static const char *status_of(pid_t tid)
+{
+	static char text[8192];
+	char path[64];
+	FILE *file;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)tid);
+	file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	n = fread(text, 1, sizeof(text) - 1, file);
+	(void)fclose(file);
+	text[n] = '\0';
+	return text;
+}
+
+static volatile pid_t handled_by;
+
+static void note_thread(int signum)
+{
+	(void)signum;
+	handled_by = (pid_t)syscall(SYS_gettid);
+}
+
+/* The C library keeps two or three for itself, below SIGRTMIN. */
+START_TEST(its_thread_takes_no_signal)
+{
+	const int sent[] = { SIGUSR1, SIGTERM, SIGCHLD, SIGRTMIN };
+	int fd = open_fd();
+	const char *blocked;
+	sigset_t set, before;
+
+	eventually(thread_of_it() != 0 && sleepers() == 1);
+	blocked = fact(status_of(thread_of_it()), "SigBlk");
+	ck_assert_ptr_nonnull(blocked);
+	for (int signum = 1; signum <= SIGRTMAX; signum++)
+		if (signum != SIGKILL && signum != SIGSTOP && (signum < 32 || signum >= SIGRTMIN))
+			ck_assert_msg(has_signal(blocked, signum), "%d is not blocked", signum);
+
+	/* while everybody else has it blocked, it waits for them */
+	for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++) {
+		sigemptyset(&set);
+		sigaddset(&set, sent[i]);
+		handled_by = 0;
+		sigaction(sent[i], &(struct sigaction){ .sa_handler = note_thread }, NULL);
+		pthread_sigmask(SIG_BLOCK, &set, &before);
+		ck_assert_int_eq(kill(getpid(), sent[i]), 0);
+		put(); /* the thread runs */
+		ck_assert_int_eq(readable(fd, 60000), 1);
+		ck_assert_int_eq(get(), 3);
+		ck_assert_int_eq(get(), -ETIMEDOUT);
+		eventually(sleepers() == 1);
+		ck_assert_int_eq(handled_by, 0);
+		sigpending(&set);
+		ck_assert_int_eq(sigismember(&set, sent[i]), 1);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		eventually(handled_by != 0);
+		ck_assert_int_eq(handled_by, getpid());
+		signal(sent[i], SIG_DFL);
+	}
+}
+END_TEST
+
 static void *ask(void *ret_fd)
 {
 	*(int *)ret_fd = brood_queue_poll_fd(q);
@@ -513,6 +606,104 @@ START_TEST(an_idle_waiter_uses_no_processor)
 }
 END_TEST
 
+/* ---- on one processor */
+
+static int one_processor; /* on which we may run */
+
+static void find_processor(void)
+{
+	cpu_set_t all;
+
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+	for (one_processor = 0; !CPU_ISSET(one_processor, &all); one_processor++)
+		;
+}
+
+/* Before the library knows of us, or when it has seen that there are several. */
+static void stay_there(bool late)
+{
+	cpu_set_t one;
+
+	if (late)
+		must(brood_queue_is_closed(q) == 0);
+	CPU_ZERO(&one);
+	CPU_SET(one_processor, &one);
+	must(sched_setaffinity(0, sizeof(one), &one) == 0);
+}
+
+static void idle_there(void *nth)
+{
+	char c;
+
+	stay_there((intptr_t)nth >= 2);
+	s->count[(intptr_t)nth] = cpu_of(getpid());
+	raise_flag(&s->here[(intptr_t)nth]);
+	(void)brood_queue_get(q, &c, 1, BROOD_FOREVER);
+}
+
+/* The one that sleeps on the queue and the one in line: what they do before they sleep counts. */
+START_TEST(idle_waiters_on_one_processor_use_none_of_it)
+{
+	int64_t most = (is_sanitized ? 200 : 50) * BROOD_MSEC;
+	intptr_t first = 2 * (intptr_t)_i;
+	pid_t pids[2];
+
+	find_processor();
+	for (intptr_t i = 0; i < 2; i++)
+		pids[i] = peer(idle_there, (void *)(first + i));
+	for (int i = 0; i < 2; i++)
+		await(&s->here[first + i]);
+	eventually(sleepers() == 1 && brood_lock_waiters(&q->memory->get.gate) == 1);
+	nap_ms(1500);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_lt(cpu_of(pids[i]) - s->count[first + i], most);
+		finish_off(pids[i]);
+	}
+}
+END_TEST
+
+enum { ROUNDS = 2000 };
+
+static brood_queue *back;
+
+static void answer_there(void *late)
+{
+	int64_t number;
+
+	stay_there(late != NULL);
+	for (int i = 0; i < ROUNDS; i++) {
+		must(brood_queue_get(q, &number, sizeof(number), PATIENCE_NS) == sizeof(number));
+		must(brood_queue_put(back, &number, sizeof(number), PATIENCE_NS) == 0);
+	}
+}
+
+static void ask_there(void *late)
+{
+	int64_t number;
+
+	stay_there(late != NULL);
+	for (int64_t i = 0; i < ROUNDS; i++) {
+		must(brood_queue_put(q, &i, sizeof(i), PATIENCE_NS) == 0);
+		must(brood_queue_get(back, &number, sizeof(number), PATIENCE_NS) == sizeof(number));
+		must(number == i);
+	}
+}
+
+/* Each has to let the other run. */
+START_TEST(two_talk_on_one_processor)
+{
+	pid_t answering, asking;
+
+	find_processor();
+	ck_assert_int_eq(brood_queue_new(NULL, &back), 0);
+	answering = peer(answer_there, _i == 0 ? NULL : s);
+	asking = peer(ask_there, _i == 0 ? NULL : s);
+	ck_finishes(asking);
+	ck_finishes(answering);
+	back = brood_queue_unref(back);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ipc/queue_watch");
@@ -527,11 +718,14 @@ int main(void)
 	tcase_add_test(tcase, all_who_sleep_on_it_are_woken);
 	tcase_add_test(tcase, a_killed_sleeper_does_no_harm);
 	tcase_add_test(tcase, a_forked_child_has_its_own);
+	tcase_add_test(tcase, its_thread_takes_no_signal);
 	tcase_add_test(tcase, threads_that_ask_at_once_get_the_same);
 	tcase_add_test(tcase, a_stopped_putter_does_not_hold_up_its_end);
 	tcase_add_test(tcase, what_it_cannot_have_is_said);
 	tcase_add_test(tcase, a_queue_is_waited_for_among_others);
 	tcase_add_test(tcase, several_wait_for_one_queue);
 	tcase_add_loop_test(tcase, an_idle_waiter_uses_no_processor, 0, 3);
+	tcase_add_loop_test(tcase, idle_waiters_on_one_processor_use_none_of_it, 0, 2);
+	tcase_add_loop_test(tcase, two_talk_on_one_processor, 0, 2);
 	return leak_run(suite);
 }

@@ -178,6 +178,7 @@ static void wait_under_handlers(void *which)
 	tick(use_in_handler, 1000);
 	must(kind->take(60 * BROOD_MSEC) == -ETIMEDOUT);
 	must(brood_now() - began >= 60 * BROOD_MSEC);
+	must(brood_now() - began < 5 * BROOD_SEC);
 	raise_flag(&s->timed_out);
 	must(kind->take(PATIENCE_NS) == 0);
 	stop_ticking();
@@ -347,6 +348,7 @@ static void wait_under_signals(void *which)
 	tick(do_nothing, 1000);
 	must(it->wait(60 * BROOD_MSEC) == -ETIMEDOUT);
 	must(brood_now() - began >= 60 * BROOD_MSEC);
+	must(brood_now() - began < 5 * BROOD_SEC);
 	raise_flag(&s->timed_out);
 	must(it->wait(PATIENCE_NS) == 0);
 	stop_ticking();
