@@ -241,7 +241,8 @@ static void own_name(char name[BROOD_PROCESS_NAME_MOST + 1])
 		brood_process_name(self, name, BROOD_PROCESS_NAME_MOST + 1);
 }
 
-static __attribute__((noinline)) int log_it(int level, const char *format, va_list args)
+static __attribute__((noinline, format(printf, 2, 0))) int log_it(int level, const char *format,
+								  va_list args)
 {
 	brood_log_record record = { .level = level };
 	char line[LINE];
