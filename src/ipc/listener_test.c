@@ -751,6 +751,37 @@ START_TEST(a_full_backlog_is_waited_for)
 }
 END_TEST
 
+#define BACKLOG 128 /* by default, says the header */
+
+/* They are connected, and may have written, before anybody accepts. */
+START_TEST(many_may_wait_by_default)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	long most = first_number("/proc/sys/net/core/somaxconn");
+	int n = most > 0 && most < BACKLOG ? (int)most : BACKLOG;
+	int fds[BACKLOG];
+	brood_conn *conn;
+	char word[8];
+
+	make(0, NULL);
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", place(0));
+	for (int i = 0; i < n; i++) {
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		ck_assert_int_ge(fds[i], 0);
+		ck_assert_msg(connect(fds[i], (void *)&at, sizeof(at)) == 0, "client %d: %s", i,
+			      strerror(errno));
+		ck_assert_int_eq(send(fds[i], "\0\0\0\1x", 5, MSG_NOSIGNAL), 5);
+	}
+	for (int i = 0; i < n; i++) {
+		ck_assert_int_eq(brood_listener_accept(listener, 0, &conn), 0);
+		ck_assert_int_eq(brood_conn_recv_into(conn, word, 8, 0), 1);
+		brood_conn_free(conn);
+		close(fds[i]);
+	}
+	drop();
+}
+END_TEST
+
 START_TEST(a_silent_listener_is_left)
 {
 	const brood_client_opts brief = { KEY, .timeout_ns = 30 * BROOD_MSEC, .fail = &fail };
@@ -904,6 +935,7 @@ int main(void)
 	tcase_add_loop_test(places, nobody_listens, 0, 3);
 	tcase_add_loop_test(places, one_who_is_early_tries_again, 0, 2);
 	tcase_add_test(places, a_full_backlog_is_waited_for);
+	tcase_add_test(places, many_may_wait_by_default);
 	tcase_add_loop_test(places, a_silent_listener_is_left, 0, 3);
 	tcase_add_loop_test(places, a_strange_listener_is_left, 0, 3);
 	tcase_add_loop_test(places, a_hostile_listener_is_left, 0, 2 * 6);
