@@ -431,6 +431,35 @@ START_TEST(what_is_wrong_is_refused)
 }
 END_TEST
 
+static void log_late(void *unused)
+{
+	(void)unused;
+	nap_ms(50);
+	brood_log(BROOD_LOG_INFO, "late");
+}
+
+START_TEST(signals_do_not_end_a_wait)
+{
+	brood_log_record record;
+	int64_t began;
+	pid_t pid;
+
+	reader = read_from(BROOD_LOG_INFO);
+	storm();
+	began = brood_now();
+	ck_assert_int_eq(brood_log_read(reader, 100 * BROOD_MSEC, &record), -ETIMEDOUT);
+	ck_assert_int_ge(brood_now() - began, 100 * BROOD_MSEC);
+	ck_assert_int_lt(brood_now() - began, 10 * BROOD_SEC);
+	ck_assert_int_ge(calm(), 1);
+	pid = peer(log_late, NULL);
+	storm();
+	ck_assert_ptr_nonnull(strstr(next(&record), "] late"));
+	calm();
+	ck_finishes(pid);
+	brood_log_reader_free(reader);
+}
+END_TEST
+
 START_TEST(its_descriptor_tells_of_lines)
 {
 	brood_waitable item;
@@ -588,6 +617,7 @@ int main(void)
 	brood_init();
 	add_for_each_method(suite, make, unshare_far, add_tests);
 	tcase_add_test(one, what_is_wrong_is_refused);
+	tcase_add_test(one, signals_do_not_end_a_wait);
 	tcase_add_test(one, its_descriptor_tells_of_lines);
 	tcase_add_test(one, a_fork_has_no_reader_but_writes);
 	tcase_add_test(one, what_has_no_room_goes_to_stderr);

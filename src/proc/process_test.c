@@ -715,6 +715,35 @@ START_TEST(join_waits_as_long_as_it_may)
 }
 END_TEST
 
+static int end_late(const brood_args *args)
+{
+	await(&s->go);
+	nap_ms((int)brood_args_int(args, 0));
+	return 0;
+}
+
+START_TEST(signals_to_us_do_not_end_a_wait)
+{
+	brood_process *p = begin(end_late, BROOD_ARGS(50), NULL);
+	brood_process *other = begin(end_late, BROOD_ARGS(150), NULL);
+	int64_t began;
+
+	storm();
+	began = brood_now();
+	ck_assert_int_eq(brood_process_join(p, 100 * BROOD_MSEC, NULL), -ETIMEDOUT);
+	ck_assert_int_ge(brood_now() - began, 100 * BROOD_MSEC);
+	ck_assert_int_lt(brood_now() - began, 10 * BROOD_SEC);
+	ck_assert_int_ge(calm(), 1);
+	storm();
+	raise_flag(&s->go);
+	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, NULL), 0);
+	ck_assert_int_eq(brood_process_join(other, BROOD_FOREVER, NULL), 0);
+	calm();
+	ck_assert_int_eq(join(p), 0);
+	ck_assert_int_eq(join(other), 0);
+}
+END_TEST
+
 START_TEST(signals_end_it)
 {
 	static const int signals[] = { SIGTERM, SIGKILL, SIGINT };
@@ -2291,6 +2320,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(start_case, what_cannot_start_leaves_nothing);
 	tcase_add_test(start_case, without_descriptors_it_does_not_start);
 	tcase_add_test(wait, join_waits_as_long_as_it_may);
+	tcase_add_test(wait, signals_to_us_do_not_end_a_wait);
 	tcase_add_test(wait, signals_end_it);
 	tcase_add_test(wait, stop_is_a_ladder);
 	tcase_add_test(wait, the_sentinel_tells_the_end);
