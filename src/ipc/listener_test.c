@@ -207,6 +207,38 @@ START_TEST(accepting_takes_no_longer_than_said)
 }
 END_TEST
 
+static void come_late(void *arg)
+{
+	nap_ms(50);
+	greet(arg);
+}
+
+START_TEST(signals_do_not_matter_to_it)
+{
+	int64_t began;
+	brood_conn *conn;
+	char word[8];
+	pid_t pid;
+
+	make(0, _i == 1 ? &keyed : NULL);
+	storm();
+	began = brood_now();
+	ck_assert_int_eq(brood_listener_accept(listener, 100 * BROOD_MSEC, &conn), -ETIMEDOUT);
+	ck_assert_int_ge(brood_now() - began, 100 * BROOD_MSEC);
+	ck_assert_int_lt(brood_now() - began, 10 * BROOD_SEC);
+	ck_assert_int_ge(calm(), 1);
+	pid = peer(come_late, _i == 1 ? (void *)&knows : NULL);
+	storm();
+	ck_assert_int_eq(brood_listener_accept(listener, PATIENCE_NS, &conn), 0);
+	ck_assert_int_eq(brood_conn_recv_into(conn, word, 8, PATIENCE_NS), 5);
+	ck_assert_int_eq(brood_conn_send_bytes(conn, "back", 4, PATIENCE_NS), 0);
+	calm();
+	ck_finishes(pid);
+	brood_conn_free(conn);
+	drop();
+}
+END_TEST
+
 /* ---- the wrong key */
 
 static void have_another_key(void *arg)
@@ -751,6 +783,37 @@ START_TEST(a_full_backlog_is_waited_for)
 }
 END_TEST
 
+#define BACKLOG 128 /* by default, says the header */
+
+/* They are connected, and may have written, before anybody accepts. */
+START_TEST(many_may_wait_by_default)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	long most = first_number("/proc/sys/net/core/somaxconn");
+	int n = most > 0 && most < BACKLOG ? (int)most : BACKLOG;
+	int fds[BACKLOG];
+	brood_conn *conn;
+	char word[8];
+
+	make(0, NULL);
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", place(0));
+	for (int i = 0; i < n; i++) {
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		ck_assert_int_ge(fds[i], 0);
+		ck_assert_msg(connect(fds[i], (void *)&at, sizeof(at)) == 0, "client %d: %s", i,
+			      strerror(errno));
+		ck_assert_int_eq(send(fds[i], "\0\0\0\1x", 5, MSG_NOSIGNAL), 5);
+	}
+	for (int i = 0; i < n; i++) {
+		ck_assert_int_eq(brood_listener_accept(listener, 0, &conn), 0);
+		ck_assert_int_eq(brood_conn_recv_into(conn, word, 8, 0), 1);
+		brood_conn_free(conn);
+		close(fds[i]);
+	}
+	drop();
+}
+END_TEST
+
 START_TEST(a_silent_listener_is_left)
 {
 	const brood_client_opts brief = { KEY, .timeout_ns = 30 * BROOD_MSEC, .fail = &fail };
@@ -881,6 +944,7 @@ int main(void)
 	tcase_add_test(good, without_an_address_it_finds_one);
 	tcase_add_loop_test(good, what_was_sent_before_is_received, 0, PLACES);
 	tcase_add_loop_test(good, accepting_takes_no_longer_than_said, 0, 4);
+	tcase_add_loop_test(good, signals_do_not_matter_to_it, 0, 2);
 	tcase_add_loop_test(good, children_accept_too, 0, 2);
 	tcase_add_loop_test(good, it_can_be_waited_for, 0, 2);
 	tcase_add_test(good, options_of_the_connection_are_taken);
@@ -904,6 +968,7 @@ int main(void)
 	tcase_add_loop_test(places, nobody_listens, 0, 3);
 	tcase_add_loop_test(places, one_who_is_early_tries_again, 0, 2);
 	tcase_add_test(places, a_full_backlog_is_waited_for);
+	tcase_add_test(places, many_may_wait_by_default);
 	tcase_add_loop_test(places, a_silent_listener_is_left, 0, 3);
 	tcase_add_loop_test(places, a_strange_listener_is_left, 0, 3);
 	tcase_add_loop_test(places, a_hostile_listener_is_left, 0, 2 * 6);

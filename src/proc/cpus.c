@@ -1,5 +1,5 @@
 /* How many processors are ours: by affinity, and by the quota of each control group that we are in, up to the root. */
-#include <brood/process.h>
+#include "proc/cpus.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <brood/process.h>
 
 #include "base/cleanup.h"
 #include "os/fd.h"
@@ -66,15 +68,16 @@ static double quota_of(const char *folder, bool second)
 	return quota > 0 && period > 0 ? (double)quota / (double)period : 0;
 }
 
-/* The smallest one from the group up to the root. */
-static double smallest_quota(const char *root, const char *group, bool second)
+/* The smallest one from the group up to the root of all groups, which is `mount` below `root`. */
+static double smallest_quota(const char *root, const char *mount, const char *group, bool second)
 {
 	char folder[4300];
 	double least = 0, quota;
-	size_t base = strlen(root);
+	size_t base = strlen(root) + strlen(mount);
 	char *end;
 
-	snprintf(folder, sizeof(folder), "%s%s", root, strcmp(group, "/") != 0 ? group : "");
+	snprintf(folder, sizeof(folder), "%s%s%s", root, mount,
+		 strcmp(group, "/") != 0 ? group : "");
 	for (;;) {
 		quota = quota_of(folder, second);
 		if (quota > 0 && (least == 0 || quota < least))
@@ -86,13 +89,25 @@ static double smallest_quota(const char *root, const char *group, bool second)
 	}
 }
 
-/* Lines of /proc/self/cgroup: "0::/group" is version 2, "4:cpu,cpuacct:/group" version 1. */
-static double by_quota(void)
+/* Whether "cpu" is among controllers like "cpu,cpuacct", which kernels list in either order. */
+static bool has_cpu(char *names)
 {
-	char text[4096], *line, *rest = text;
+	const char *name;
+
+	while ((name = strsep(&names, ",")) != NULL)
+		if (strcmp(name, "cpu") == 0)
+			return true;
+	return false;
+}
+
+/* Lines of /proc/self/cgroup: "0::/group" is version 2, "4:cpu,cpuacct:/group" version 1. */
+double bri_cpus_quota(const char *root)
+{
+	char path[4400], text[4096], *line, *rest = text;
 	double least = 0, quota;
 
-	if (!slurp("/proc/self/cgroup", text, sizeof(text)))
+	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
+	if (!slurp(path, text, sizeof(text)))
 		return 0;
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		char *names = strchr(line, ':');
@@ -102,10 +117,9 @@ static double by_quota(void)
 			continue;
 		*group++ = '\0';
 		if (strcmp(names, ":") == 0)
-			quota = smallest_quota("/sys/fs/cgroup", group, true);
-		else if (strstr(names, ":cpu,") != NULL || strcmp(names, ":cpu") == 0 ||
-			 strstr(names, ",cpu,") != NULL)
-			quota = smallest_quota("/sys/fs/cgroup/cpu", group, false);
+			quota = smallest_quota(root, "/sys/fs/cgroup", group, true);
+		else if (has_cpu(names + 1))
+			quota = smallest_quota(root, "/sys/fs/cgroup/cpu", group, false);
 		else
 			continue;
 		if (quota > 0 && (least == 0 || quota < least))
@@ -117,7 +131,7 @@ static double by_quota(void)
 int brood_cpu_count(void)
 {
 	int n = by_affinity();
-	double quota = by_quota();
+	double quota = bri_cpus_quota("");
 
 	if (quota > 0 && quota < n)
 		n = (int)quota + ((double)(int)quota < quota);

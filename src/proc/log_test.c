@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -288,9 +289,109 @@ START_TEST(without_a_reader_lines_go_to_stderr)
 }
 END_TEST
 
+/* ---- several, to one stderr */
+
+enum { WRITERS = 4, EACH = 1000 };
+
+/* Of every length. Returns that of the line, with the newline. */
+static int expected(char line[1024], const char *name, long i)
+{
+	char rest[801];
+
+	memset(rest, 'a' + (int)(i % 26), sizeof(rest) - 1);
+	rest[i * 7 % 800] = '\0';
+	return snprintf(line, 1024, "[WARNING/%s] %ld %s\n", name, i, rest);
+}
+
+static int write_many(const brood_args *args)
+{
+	char line[1024];
+
+	raise_flag(&s->begun[brood_args_int(args, 0)]);
+	await(&s->gone);
+	for (long i = 0; i < EACH; i++) {
+		line[expected(line, brood_args_str(args, 1), i) - 1] = '\0';
+		must(brood_log(BROOD_LOG_WARNING, "%s", strchr(line, ' ') + 1) == 0);
+	}
+	return 0;
+}
+
+/* So many bytes, and nothing behind them; of a file what was written to it before. */
+static char *read_all(int fd, size_t size)
+{
+	char *text = malloc(size + 1);
+	struct pollfd event = { .fd = fd, .events = POLLIN };
+	size_t done = 0;
+	ssize_t n = 1;
+
+	ck_assert_ptr_nonnull(text);
+	while (done < size && n > 0) {
+		ck_assert_msg(poll(&event, 1, 20000) == 1, "%zu bytes of %zu came", done, size);
+		n = read(fd, text + done, size - done);
+		ck_assert_int_ge(n, 0);
+		done += (size_t)n;
+	}
+	text[done] = '\0';
+	ck_assert_uint_eq(done, size);
+	return text;
+}
+
+/* Each line is whole, those of each process are in order, and none is missing: a file that is appended to, and a pipe. */
+START_TEST(several_write_to_one_stderr)
+{
+	static const char *const names[WRITERS] = { "0", "1", "2", "3" };
+	char line[1024], *text, *at, byte;
+	brood_process *p[WRITERS];
+	long seen[WRITERS] = { 0 };
+	size_t size = 0;
+	int ends[2], real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	if (_i == 0) {
+		ends[1] =
+			open(scratch_path("one"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+		ends[0] = open(scratch_path("one"), O_RDONLY | O_CLOEXEC);
+	} else {
+		ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	}
+	ck_assert_int_eq(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	close(ends[1]);
+	brood_log_to_stderr(BROOD_LOG_WARNING);
+	for (int i = 0; i < WRITERS; i++)
+		p[i] = start_named(names[i], write_many, BROOD_ARGS(i, names[i]));
+	brood_log_to_stderr(0);
+	dup2(real, STDERR_FILENO);
+	close(real);
+	for (int i = 0; i < WRITERS; i++)
+		await(&s->begun[i]);
+	for (long i = 0; i < EACH; i++)
+		size += WRITERS * (size_t)expected(line, "0", i);
+	raise_flag(&s->gone);
+	for (int i = 0; i < WRITERS && _i == 0; i++)
+		ck_assert_int_eq(end_of(p[i]), 0);
+	text = read_all(ends[0], size);
+	for (int i = 0; i < WRITERS && _i == 1; i++)
+		ck_assert_int_eq(end_of(p[i]), 0);
+	ck_assert_int_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	ck_assert_int_le(read(ends[0], &byte, 1), 0);
+	for (at = text; *at != '\0';) {
+		int from = strncmp(at, "[WARNING/", 9) == 0 ? at[9] - '0' : -1, n;
+
+		ck_assert_msg(from >= 0 && from < WRITERS, "%.1100s", at);
+		n = expected(line, names[from], seen[from]++);
+		ck_assert_msg(strncmp(at, line, (size_t)n) == 0, "%.1100s is not %s", at, line);
+		at += n;
+	}
+	for (int i = 0; i < WRITERS; i++)
+		ck_assert_int_eq(seen[i], EACH);
+	free(text);
+	close(ends[0]);
+}
+END_TEST
+
 static void add_tests(TCase *tcase, brood_start_method method)
 {
 	(void)method;
+	tcase_add_loop_test(tcase, several_write_to_one_stderr, 0, 2);
 	tcase_add_test(tcase, lines_come_to_the_reader);
 	tcase_add_test(tcase, those_of_grandchildren_come_too);
 	tcase_add_test(tcase, a_child_may_have_a_reader_of_its_own);
@@ -327,6 +428,35 @@ START_TEST(what_is_wrong_is_refused)
 	ck_assert_int_eq(brood_log_to_reader(BROOD_LOG_INFO, &second), -EMFILE);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
 	brood_log_to_stderr(0);
+}
+END_TEST
+
+static void log_late(void *unused)
+{
+	(void)unused;
+	nap_ms(50);
+	brood_log(BROOD_LOG_INFO, "late");
+}
+
+START_TEST(signals_do_not_end_a_wait)
+{
+	brood_log_record record;
+	int64_t began;
+	pid_t pid;
+
+	reader = read_from(BROOD_LOG_INFO);
+	storm();
+	began = brood_now();
+	ck_assert_int_eq(brood_log_read(reader, 100 * BROOD_MSEC, &record), -ETIMEDOUT);
+	ck_assert_int_ge(brood_now() - began, 100 * BROOD_MSEC);
+	ck_assert_int_lt(brood_now() - began, 10 * BROOD_SEC);
+	ck_assert_int_ge(calm(), 1);
+	pid = peer(log_late, NULL);
+	storm();
+	ck_assert_ptr_nonnull(strstr(next(&record), "] late"));
+	calm();
+	ck_finishes(pid);
+	brood_log_reader_free(reader);
 }
 END_TEST
 
@@ -502,6 +632,7 @@ int main(void)
 	brood_init();
 	add_for_each_method(suite, make, unshare_far, add_tests);
 	tcase_add_test(one, what_is_wrong_is_refused);
+	tcase_add_test(one, signals_do_not_end_a_wait);
 	tcase_add_test(one, its_descriptor_tells_of_lines);
 	tcase_add_test(one, a_fork_has_no_reader_but_writes);
 	tcase_add_test(one, what_has_no_room_goes_to_stderr);

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -262,6 +263,156 @@ START_TEST(every_kind_of_argument_arrives)
 	brood_conn_free(b);
 	brood_queue_unref(queue);
 	brood_segment_unref(segment);
+}
+END_TEST
+
+/* All of a kind that lies in a segment, but for the lock and what goes with BROOD_SHARED(). */
+struct shelf {
+	brood_rlock rlock;
+	brood_lock lock;
+	brood_cond cond;
+	brood_sem sem;
+	brood_event event;
+	brood_latch latch;
+	brood_once once;
+	brood_value value;
+	uint64_t rwlock[128], permits[128], barrier[128], array[128];
+};
+
+enum {
+	RLOCK,
+	RWLOCK,
+	SEM,
+	PERMITS,
+	LOCK,
+	COND,
+	EVENT,
+	BARRIER,
+	LATCH,
+	ONCE,
+	VALUE,
+	ARRAY,
+	SEGMENT,
+	LIST
+};
+
+static int count_up(void *count, bool again)
+{
+	++*(int *)count;
+	return again ? -EEXIST : 0;
+}
+
+/* What it finds is the parent's doing, and what it does the parent looks for. */
+static int use_each(const brood_args *args)
+{
+	const brood_item item = { .kind = BROOD_ITEM_STR, .data = "there", .size = 5 };
+	brood_rwlock *rwlock = brood_args_rwlock(args, RWLOCK);
+	brood_permits *permits = brood_args_permits(args, PERMITS);
+	brood_list *list = brood_args_list(args, LIST);
+	int64_t number;
+	brood_item was;
+	char buf[16];
+
+	must(brood_args_count(args) == LIST + 1);
+	must(brood_rlock_acquire(brood_args_rlock(args, RLOCK), 0) == 0); /* and ends with it */
+	must(brood_rwlock_readers(rwlock) == 1 && brood_rwlock_write(rwlock, 0) == -ETIMEDOUT);
+	must(brood_rwlock_read(rwlock, 0) == 0 && brood_rwlock_readers(rwlock) == 2);
+	must(brood_rwlock_release(rwlock) == 0);
+	must(brood_sem_acquire(brood_args_sem(args, SEM), 0) == 0);
+	must(brood_permits_value(permits) == 1 && brood_permits_acquire(permits, 0) == 0);
+	must(brood_permits_acquire(permits, 0) == -ETIMEDOUT);
+	must(brood_permits_release(permits) == 0);
+	must(brood_lock_acquire(brood_args_lock(args, LOCK), PATIENCE_NS) == 0);
+	raise_flag(&s->here);
+	must(brood_cond_wait(brood_args_cond(args, COND), PATIENCE_NS) == 0);
+	must(brood_lock_release(brood_args_lock(args, LOCK)) == 0);
+	must(brood_event_set(brood_args_event(args, EVENT)) == 0);
+	s->number = brood_barrier_wait(brood_args_barrier(args, BARRIER), PATIENCE_NS);
+	must(brood_latch_count_down(brood_args_latch(args, LATCH), 1) == 0);
+	must(brood_once_run(brood_args_once(args, ONCE), count_up, &s->count, 0) == 0);
+	must(brood_value_add(brood_args_value(args, VALUE), 2, &number) == 0 && number == 42);
+	must(brood_array_add(brood_args_array(args, ARRAY), 3, 1, &number) == 0 && number == 8);
+	memcpy(brood_segment_data(brood_args_segment(args, SEGMENT)), "mine", 5);
+	must(brood_list_get(list, 0, buf, sizeof(buf), &was) == 0);
+	must(was.kind == BROOD_ITEM_INT && was.integer == -5);
+	must(brood_list_set(list, 1, &item) == 0);
+	return 9;
+}
+
+START_TEST(what_is_shared_is_the_same_in_both)
+{
+	const brood_item items[] = { { .kind = BROOD_ITEM_INT, .integer = -5 },
+				     { .kind = BROOD_ITEM_STR, .data = "here", .size = 4 } };
+	brood_segment *home, *segment;
+	brood_rwlock *rwlock;
+	brood_permits *permits;
+	brood_barrier *barrier;
+	brood_array *array;
+	struct shelf *shelf;
+	brood_process *p;
+	brood_list *list;
+	int64_t number;
+	brood_item item;
+	char buf[16];
+	int seat;
+
+	ck_assert_int_eq(brood_segment_new(sizeof(*shelf), NULL, &home), 0);
+	ck_assert_int_eq(brood_segment_new(100, NULL, &segment), 0);
+	ck_assert_int_eq(brood_list_new(items, 2, NULL, &list), 0);
+	shelf = brood_segment_data(home);
+	rwlock = (void *)shelf->rwlock;
+	permits = (void *)shelf->permits;
+	barrier = (void *)shelf->barrier;
+	array = (void *)shelf->array;
+	ck_assert_int_eq(brood_rlock_init(&shelf->rlock), 0);
+	ck_assert_int_eq(brood_lock_init(&shelf->lock), 0);
+	ck_assert_int_eq(brood_cond_init(&shelf->cond, &shelf->lock), 0);
+	ck_assert_int_eq(brood_sem_init(&shelf->sem, 3), 0);
+	ck_assert_int_eq(brood_event_init(&shelf->event), 0);
+	ck_assert_int_eq(brood_latch_init(&shelf->latch, 1), 0);
+	ck_assert_int_eq(brood_once_init(&shelf->once), 0);
+	ck_assert_int_eq(brood_value_init(&shelf->value, 'i'), 0);
+	ck_assert_int_eq(brood_rwlock_init(rwlock, sizeof(shelf->rwlock), 2), 0);
+	ck_assert_int_eq(brood_permits_init(permits, sizeof(shelf->permits), 2), 0);
+	ck_assert_int_eq(brood_barrier_init(barrier, sizeof(shelf->barrier), 2, BROOD_FOREVER), 0);
+	ck_assert_int_eq(brood_array_init(array, sizeof(shelf->array), 'q', 4), 0);
+	ck_assert_int_eq(brood_rwlock_read(rwlock, 0), 0);
+	ck_assert_int_eq(brood_permits_acquire(permits, 0), 0);
+	ck_assert_int_eq(brood_value_set_int(&shelf->value, 40), 0);
+	ck_assert_int_eq(brood_array_set_int(array, 3, 7), 0);
+	const brood_object *args =
+		BROOD_ARGS(&shelf->rlock, rwlock, &shelf->sem, permits, &shelf->lock, &shelf->cond,
+			   &shelf->event, barrier, &shelf->latch, &shelf->once, &shelf->value,
+			   array, segment, list);
+	p = begin(use_each, args, NULL);
+	await(&s->here); /* with the lock, until it waits */
+	ck_assert_int_eq(brood_lock_acquire(&shelf->lock, PATIENCE_NS), 0);
+	ck_assert_int_eq(brood_cond_notify(&shelf->cond, 1), 0);
+	ck_assert_int_eq(brood_lock_release(&shelf->lock), 0);
+	ck_assert_int_eq(brood_event_wait(&shelf->event, PATIENCE_NS), 0);
+	seat = brood_barrier_wait(barrier, PATIENCE_NS);
+	ck_assert_int_eq(brood_latch_wait(&shelf->latch, PATIENCE_NS), 0);
+	ck_assert_int_eq(join(p), 9);
+	ck_assert(seat == 0 || seat == 1);
+	ck_assert_int_eq(s->number, 1 - seat);
+	ck_assert_int_eq(brood_rlock_acquire(&shelf->rlock, 0), BROOD_OWNER_DIED);
+	ck_assert_int_eq(brood_rwlock_readers(rwlock), 1);
+	ck_assert_int_eq(brood_sem_value(&shelf->sem), 2);
+	ck_assert_int_eq(brood_permits_value(permits), 1);
+	ck_assert_int_eq(brood_once_run(&shelf->once, count_up, &s->count, 0), 0);
+	ck_assert_int_eq(s->count, 1);
+	ck_assert_int_eq(brood_value_get_int(&shelf->value, &number), 0);
+	ck_assert_int_eq(number, 42);
+	ck_assert_int_eq(brood_array_get_int(array, 3, &number), 0);
+	ck_assert_int_eq(number, 8);
+	ck_assert_str_eq(brood_segment_data(segment), "mine");
+	ck_assert_int_eq(brood_list_get(list, 1, buf, sizeof(buf), &item), 0);
+	ck_assert_uint_eq(item.size, 5);
+	ck_assert_mem_eq(item.data, "there", 5);
+	ck_assert_int_eq(brood_rlock_release(&shelf->rlock), 0);
+	brood_list_free(list);
+	brood_segment_unref(segment);
+	brood_segment_unref(home);
 }
 END_TEST
 
@@ -562,6 +713,35 @@ START_TEST(join_waits_as_long_as_it_may)
 	ck_assert_int_eq(brood_process_join(p, 0, &end), 0);
 	ck_assert_int_eq(brood_process_is_alive(p), 0);
 	ck_assert_int_eq(join(p), 0);
+}
+END_TEST
+
+static int end_late(const brood_args *args)
+{
+	await(&s->go);
+	nap_ms((int)brood_args_int(args, 0));
+	return 0;
+}
+
+START_TEST(signals_to_us_do_not_end_a_wait)
+{
+	brood_process *p = begin(end_late, BROOD_ARGS(50), NULL);
+	brood_process *other = begin(end_late, BROOD_ARGS(150), NULL);
+	int64_t began;
+
+	storm();
+	began = brood_now();
+	ck_assert_int_eq(brood_process_join(p, 100 * BROOD_MSEC, NULL), -ETIMEDOUT);
+	ck_assert_int_ge(brood_now() - began, 100 * BROOD_MSEC);
+	ck_assert_int_lt(brood_now() - began, 10 * BROOD_SEC);
+	ck_assert_int_ge(calm(), 1);
+	storm();
+	raise_flag(&s->go);
+	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, NULL), 0);
+	ck_assert_int_eq(brood_process_join(other, BROOD_FOREVER, NULL), 0);
+	calm();
+	ck_assert_int_eq(join(p), 0);
+	ck_assert_int_eq(join(other), 0);
 }
 END_TEST
 
@@ -991,6 +1171,156 @@ START_TEST(it_can_be_limited)
 	ck_assert_int_eq(join(p), 0);
 	ck_assert_int_ge(brood_cpu_count(), 1);
 	ck_assert_int_le(brood_cpu_count(), CPU_COUNT(&cpus));
+}
+END_TEST
+
+enum { MOST_MEMORY = 1 << 30 };
+
+static bool can_map(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	must(memory != MAP_FAILED || errno == ENOMEM);
+	if (memory != MAP_FAILED)
+		munmap(memory, size);
+	return memory != MAP_FAILED;
+}
+
+static int take_memory(const brood_args *args)
+{
+	const bool is_limited = brood_args_bool(args, 0);
+	void *volatile block;
+
+	must(can_map(MOST_MEMORY / 8));
+	must(can_map(MOST_MEMORY) == !is_limited);
+	errno = 0;
+	block = malloc(MOST_MEMORY);
+	must(!is_limited || (block == NULL && errno == ENOMEM));
+	free(block);
+	return 0;
+}
+
+START_TEST(there_is_no_more_memory_than_its_most)
+{
+	if (is_sanitized) /* it wants more address space */
+		return;
+	ck_assert_int_eq(code_of(take_memory, BROOD_ARGS(false)), 0);
+	ck_assert_int_eq(join(begin(take_memory, BROOD_ARGS(true),
+				    &(brood_process_opts){ .max_memory = MOST_MEMORY })),
+			 0);
+}
+END_TEST
+
+/* ---- what the record says */
+
+enum { TOUCHED = 32 << 20 };
+
+static int64_t user_of_us(void)
+{
+	struct rusage usage;
+
+	must(getrusage(RUSAGE_SELF, &usage) == 0);
+	return usage.ru_utime.tv_sec * BROOD_SEC + usage.ru_utime.tv_usec * 1000;
+}
+
+static int be_busy(const brood_args *args)
+{
+	char *memory =
+		mmap(NULL, TOUCHED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int64_t began = user_of_us();
+	volatile unsigned count = 0;
+
+	must(memory != MAP_FAILED);
+	memset(memory, brood_args_bool(args, 0), TOUCHED);
+	while (user_of_us() - began < 20 * BROOD_MSEC)
+		for (int i = 0; i < 10000; i++)
+			count = count + 1;
+	s->number = user_of_us();
+	return 0;
+}
+
+START_TEST(the_record_says_what_it_took)
+{
+	int64_t before = brood_now();
+	brood_process *p = begin(be_busy, BROOD_ARGS(true), NULL);
+	brood_exit end, again;
+
+	ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
+	ck_assert(brood_exit_ok(&end));
+	ck_assert(!end.core);
+	ck_assert_int_ge(end.user_ns, s->number);
+	ck_assert_int_lt(end.user_ns, s->number + 10 * BROOD_SEC);
+	ck_assert_int_ge(end.system_ns, 0);
+	ck_assert_int_lt(end.system_ns, 10 * BROOD_SEC);
+	ck_assert_int_ge(end.max_rss_bytes, TOUCHED);
+	if (!is_sanitized)
+		ck_assert_int_lt(end.max_rss_bytes, 8LL * TOUCHED);
+	ck_assert_int_ge(end.started_ns, before);
+	ck_assert_int_ge(end.ended_ns, end.started_ns + 20 * BROOD_MSEC);
+	ck_assert_int_le(end.ended_ns, brood_now());
+	ck_assert_int_eq(brood_process_join(p, 0, &again), 0);
+	ck_assert_int_eq(again.user_ns, end.user_ns);
+	ck_assert_int_eq(again.ended_ns, end.ended_ns);
+	brood_process_unref(p);
+}
+END_TEST
+
+static int dump_core(const brood_args *args)
+{
+	(void)args;
+	signal(SIGABRT, SIG_DFL);
+	abort();
+}
+
+/* What the kernel says of a process that does the same. */
+static bool dumps_core(const brood_rlimit *limit)
+{
+	const struct rlimit wanted = { limit->soft, limit->hard };
+	pid_t pid = fork();
+	int how;
+
+	if (pid == 0) {
+		setrlimit(RLIMIT_CORE, &wanted);
+		dump_core(NULL);
+	}
+	ck_assert_int_eq(waitpid(pid, &how, 0), pid);
+	ck_assert(WIFSIGNALED(how) && WTERMSIG(how) == SIGABRT);
+	return WCOREDUMP(how);
+}
+
+/* A limit of 0 does not matter where a program gets the cores, and without one they may lie anywhere. */
+START_TEST(the_record_says_whether_there_is_a_core)
+{
+	char pattern[256] = "";
+	FILE *file = fopen("/proc/sys/kernel/core_pattern", "re");
+	brood_rlimit limit = { RLIMIT_CORE, 0, 0 };
+	struct rlimit ours;
+	brood_exit end;
+	brood_process *p;
+
+	if (file != NULL && fgets(pattern, sizeof(pattern), file) == NULL)
+		pattern[0] = '\0';
+	if (file != NULL)
+		(void)fclose(file);
+	ck_assert_int_eq(getrlimit(RLIMIT_CORE, &ours), 0);
+	ck_assert_int_eq(chdir(scratch), 0);
+	for (int may = 0; may < 2; may++) {
+		if (may == 1 &&
+		    (is_sanitized || pattern[0] == '\0' || strpbrk(pattern, "|/") != NULL))
+			break;
+		if (may == 1)
+			limit.soft = limit.hard = ours.rlim_max;
+		p = begin(dump_core, BROOD_NO_ARGS,
+			  &(brood_process_opts){ .rlimits = &limit, .n_rlimits = 1 });
+		ck_assert_int_eq(brood_process_join(p, PATIENCE_NS, &end), 0);
+		ck_assert_int_eq(brood_exit_code(&end), -SIGABRT);
+		ck_assert_int_eq(end.core, dumps_core(&limit));
+		if (may == 0 && pattern[0] != '|')
+			ck_assert(!end.core);
+		brood_process_unref(p);
+	}
+	ck_assert_int_eq(chdir("/"), 0);
 }
 END_TEST
 
@@ -1983,6 +2313,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(start_case, it_has_a_pid_a_name_and_a_parent);
 	tcase_add_test(start_case, names_can_be_given_and_changed);
 	tcase_add_test(start_case, every_kind_of_argument_arrives);
+	tcase_add_test(start_case, what_is_shared_is_the_same_in_both);
 	tcase_add_test(start_case, relatives_have_one_key);
 	tcase_add_test(start_case, the_key_is_nowhere_else);
 	tcase_add_test(start_case, relatives_know_each_other_by_it);
@@ -1991,6 +2322,7 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(start_case, what_cannot_start_leaves_nothing);
 	tcase_add_test(start_case, without_descriptors_it_does_not_start);
 	tcase_add_test(wait, join_waits_as_long_as_it_may);
+	tcase_add_test(wait, signals_to_us_do_not_end_a_wait);
 	tcase_add_test(wait, signals_end_it);
 	tcase_add_test(wait, stop_is_a_ladder);
 	tcase_add_test(wait, the_sentinel_tells_the_end);
@@ -2003,6 +2335,9 @@ static void add_tests(Suite *suite, void (*make)(void))
 	tcase_add_test(given, what_is_printed_comes_once);
 	tcase_add_test(given, a_stream_in_other_hands_does_not_matter);
 	tcase_add_test(given, it_can_be_limited);
+	tcase_add_test(given, there_is_no_more_memory_than_its_most);
+	tcase_add_test(end, the_record_says_what_it_took);
+	tcase_add_test(end, the_record_says_whether_there_is_a_core);
 	tcase_add_loop_test(end, finalizers_run_in_order_however_it_ends, 0, 4);
 	tcase_add_test(end, finalizers_are_of_who_registered_them);
 	tcase_add_test(end, a_process_ends_its_children_first);

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +17,32 @@
 void nap_ms(int ms)
 {
 	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL);
+}
+
+static volatile sig_atomic_t came;
+
+static void count_it(int signum)
+{
+	(void)signum;
+	came = came + 1;
+}
+
+void storm(void)
+{
+	const struct sigaction count = { .sa_handler = count_it };
+	const struct itimerval often = { { 0, 1000 }, { 0, 1000 } };
+
+	came = 0;
+	ck_assert_int_eq(sigaction(SIGALRM, &count, NULL), 0);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+}
+
+int calm(void)
+{
+	const struct itimerval never = { { 0, 0 }, { 0, 0 } };
+
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
+	return came;
 }
 
 bool nobody_can_run(const char *path)

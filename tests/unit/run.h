@@ -92,6 +92,10 @@ bool has_signal(const char *mask, int signum);
 
 void nap_ms(int ms);
 
+/* From storm() to calm() a signal every millisecond, with a handler that restarts no call. calm() returns how many came. */
+void storm(void);
+int calm(void);
+
 /* /proc/PID/stat from the state on, the third field; until the next call. */
 const char *stat_of(pid_t pid);
 
