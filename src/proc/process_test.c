@@ -1429,6 +1429,8 @@ END_TEST
 
 static int note_and_wait(const brood_args *args)
 {
+	while (__atomic_load_n(&s->count, __ATOMIC_ACQUIRE) == 0) /* the parent's first */
+		nap_ms(1);
 	nap_ms(50);
 	note((void *)(intptr_t)brood_args_int(args, 0));
 	return 0;
