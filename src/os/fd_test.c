@@ -135,7 +135,7 @@ static void block(int how, int signum)
 	pthread_sigmask(how, &set, NULL);
 }
 
-static volatile sig_atomic_t caught;
+static _Atomic(int) caught; /* by whichever thread it comes to */
 
 static void catch (int signum)
 {

@@ -19,7 +19,7 @@ void nap_ms(int ms)
 	nanosleep(&(struct timespec){ ms / 1000, ms % 1000 * 1000000L }, NULL);
 }
 
-static volatile sig_atomic_t came;
+static _Atomic(int) came; /* to whichever thread */
 
 static void count_it(int signum)
 {
