@@ -104,7 +104,7 @@ static long hear_out(char text[1024])
 	while (fgets(line, sizeof(line), file) != NULL)
 		if (n++ == 0)
 			snprintf(text, 1024, "%.1023s", line);
-	fclose(file);
+	(void)fclose(file);
 	return n;
 }
 
