@@ -34,7 +34,7 @@ static int run(const brood_args *args)
 int main(int argc, char **argv)
 {
 	bool join = argc > 1 && strcmp(argv[1], "join") == 0;
-	brood_process *daemon, *other;
+	brood_process *daemon = NULL, *other = NULL;
 	brood_queue *begun;
 	char byte;
 
