@@ -52,7 +52,7 @@ struct brood_log_reader {
 BRI_TOGETHER static _Atomic(int) least;  /* 0: nothing is written */
 BRI_TOGETHER static _Atomic(int) writes; /* 1 + the channel's writing end; 0: lines go to stderr */
 BRI_TOGETHER static _Atomic(int) reads;  /* 1 + the reading end, if this process has the reader */
-static _Atomic(uint64_t) owner;          /* the generation that had a reader last */
+static _Atomic(uint64_t) owner;          /* the generation that `reads` is of */
 static _Atomic(uint64_t) inode;          /* of the writing end */
 static _Atomic(uint64_t) users; /* of the channel, COUNT of it; above, the generation they are of */
 
@@ -297,8 +297,9 @@ int brood_log_to_reader(int level, brood_log_reader **ret_reader)
 	if (r < 0)
 		return r;
 	(void)setsockopt(theirs, SOL_SOCKET, SO_SNDBUF, &(int){ ROOM }, sizeof(int));
-	if (atomic_load(&owner) != bri_self_generation())
-		bri_log_enter(); /* what there is was forked away from its process */
+	/* Only the first who comes here in this process: what there is then was forked away from another. */
+	if (atomic_exchange(&owner, bri_self_generation()) != bri_self_generation())
+		bri_log_enter();
 	reader = malloc(sizeof(*reader));
 	to.fd = theirs;
 	if (reader == NULL || !is_socket(theirs, &to.inode)) {
@@ -310,7 +311,6 @@ int brood_log_to_reader(int level, brood_log_reader **ret_reader)
 		return -EALREADY;
 	}
 	reader->generation = bri_self_generation();
-	atomic_store(&owner, reader->generation);
 	reader->reads = bri_take_fd(&ours);
 	reader->writes = bri_take_fd(&theirs);
 	reader->before = set_channel(to);
