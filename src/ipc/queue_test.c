@@ -3,10 +3,8 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "ipc/queue.h"
@@ -516,22 +514,6 @@ END_TEST
 
 /* ---- signals all the time, whose handler lets no call begin again */
 
-static volatile int handled;
-
-static void count_signal(int signum)
-{
-	(void)signum;
-	handled++;
-}
-
-static void tick(bool on)
-{
-	const struct itimerval often = { { 0, on ? 1000 : 0 }, { 0, on ? 1000 : 0 } };
-
-	sigaction(SIGALRM, &(struct sigaction){ .sa_handler = count_signal }, NULL);
-	must(setitimer(ITIMER_REAL, &often, NULL) == 0);
-}
-
 static int get_for(int64_t timeout_ns)
 {
 	char buf[8];
@@ -581,14 +563,13 @@ static void wait_under_signals(void *which)
 	const struct wait *it = which;
 	int64_t began = brood_now();
 
-	tick(true);
+	storm();
 	must(it->wait(100 * BROOD_MSEC) == -ETIMEDOUT);
 	must(brood_now() - began >= 100 * BROOD_MSEC);
 	must(brood_now() - began < 5 * BROOD_SEC);
 	raise_flag(&s->go);
 	must(it->wait(PATIENCE_NS) == it->result);
-	tick(false);
-	must(handled > 0);
+	must(calm() > 0);
 }
 
 /* Neither asleep on the queue nor in line behind another. */
@@ -652,16 +633,10 @@ static void use_from_elsewhere(void *unused)
 	raise_flag(&s->here[1]);
 }
 
-/* Who made the namespace stays outside of it. A kernel or a container may refuse that, and whoever has threads, as a
- * sanitizer's runtime has, gets no user namespace. */
 static void start_elsewhere(void)
 {
-	if (unshare(geteuid() == 0 ? CLONE_NEWPID : CLONE_NEWUSER | CLONE_NEWPID) < 0) {
-		must(errno == EPERM || errno == EACCES || errno == ENOSYS || errno == ENOSPC ||
-		     errno == EUSERS || errno == EINVAL);
+	if (!peer_elsewhere(use_from_elsewhere))
 		return;
-	}
-	ck_finishes(peer(use_from_elsewhere, NULL));
 	must(s->here[1]);
 	put("from the edge");
 }

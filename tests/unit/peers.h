@@ -51,6 +51,10 @@ void unshare_far(void);
 /* A forked process that runs body(arg) and ends with status 0; it is killed when we end. */
 pid_t peer(void (*body)(void *), void *arg);
 
+/* For a process of its own, which stays outside of the namespace that it makes: a peer() in another PID namespace, until its end. False:
+ * a kernel or a container refuses that; and whoever has threads, as a sanitizer's runtime has, gets no user namespace. */
+bool peer_elsewhere(void (*body)(void *));
+
 /* Checks that it ends by itself, and that all its must()s held. */
 void ck_finishes(pid_t pid);
 
